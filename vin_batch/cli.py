@@ -1,0 +1,77 @@
+"""The command line: parses flags, runs one command, turns errors into exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from vin_batch._version import __version__
+from vin_batch.errors import ExitCode, VinBatchError
+
+COMMANDS: Final = (
+    "run",
+    "status",
+    "verify",
+    "retry",
+    "export",
+    "read",
+    "synthesise",
+    "doctor",
+    "train",
+    "evaluate",
+)
+
+EXIT_CODE_HELP: Final = """\
+exit codes:
+  0  all done                       6  GPU demanded, none there
+  2  usage                          7  disk or permission
+  3  finished, but some shards      8  archive unreadable
+     or cards failed                9  another run holds the lock
+  4  archive, model or configuration changed under a run
+  5  model missing or wrong digest
+  130, 143  interrupted: state safe, the same command resumes
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="vin-batch",
+        description="Reads handwritten VINs from archives of scanned register cards.",
+        epilog=EXIT_CODE_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"vin-batch {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        importlib.import_module(f"vin_batch.commands.{name}").add_parser(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: Arguments without the program's name; ``sys.argv`` when None.
+
+    Returns:
+        An ``ExitCode``. Wrong flags leave through ``SystemExit(2)``, as argparse does.
+    """
+    args = build_parser().parse_args(argv)
+    module = importlib.import_module(f"vin_batch.commands.{args.command}")
+    try:
+        return int(module.execute(args))
+    except VinBatchError as error:
+        print(f"vin-batch: error: {error.message}", file=sys.stderr)
+        if error.advice:
+            print(f"  advice: {error.advice}", file=sys.stderr)
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        print("vin-batch: interrupted", file=sys.stderr)
+        return int(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return int(ExitCode.DONE)
