@@ -1,0 +1,191 @@
+"""The ledger of a run: ``run.json`` and which shards are done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final
+
+from vin_batch.batch.atomic import write_atomic
+from vin_batch.batch.receipts import Receipt, ShardState, iter_receipts
+from vin_batch.batch.rundir import RunDir
+from vin_batch.errors import DiskError, UsageError
+
+RUN_SCHEMA: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What ``run.json`` holds.
+
+    Attributes:
+        run_id: Digest of plan, model and configuration, 32 hex digits.
+        created_at: Start of the first session, ISO 8601.
+        package_version: Version of vin_batch that began the run.
+        archive: Archive root of the latest session.
+        config: All settings of the latest session.
+        fingerprint: Those that change results, flat; the same for the whole run.
+        model: ``id``, ``sha256``, ``name`` and ``directory`` of the model.
+        plan: ``cards``, ``shards``, ``digest`` (of the content), ``sha256`` (of the file).
+        walk: What the walk that made the plan passed by (``WalkTotals``).
+        sessions: Every start of the run: times, host, versions, device, how it ended.
+        outputs_digest: Digest of the readings that the CSV, summary and report were made
+            from; empty while they are not.
+    """
+
+    run_id: str
+    created_at: str
+    package_version: str
+    archive: str
+    config: Mapping[str, Any]
+    fingerprint: Mapping[str, Any]
+    model: Mapping[str, str]
+    plan: Mapping[str, Any]
+    walk: Mapping[str, Any]
+    sessions: tuple[Mapping[str, Any], ...] = ()
+    outputs_digest: str = ""
+
+    @property
+    def cards(self) -> int:
+        """Cards in the plan."""
+        return int(self.plan["cards"])
+
+    @property
+    def shards(self) -> int:
+        """Shards in the plan."""
+        return int(self.plan["shards"])
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Sums over receipts.
+
+    Attributes:
+        shards: Shards with a receipt.
+        quarantined: Those among them whose workers died.
+        cards: Rows in their readings.
+        statuses: Cards by status.
+        reasons: Cards by reason code.
+        issues: Boxes by issue code.
+        timings: Seconds by stage.
+    """
+
+    shards: int = 0
+    quarantined: tuple[int, ...] = ()
+    cards: int = 0
+    extra_boxes: int = 0
+    ignored_files: int = 0
+    statuses: Mapping[str, int] = field(default_factory=dict)
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    issues: Mapping[str, int] = field(default_factory=dict)
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+
+def load_run(run: RunDir) -> RunRecord:
+    """Read ``run.json``.
+
+    Raises:
+        UsageError: The directory holds no run.
+        DiskError: The file is damaged.
+    """
+    try:
+        document = json.loads(run.run_json.read_bytes())
+        if document.pop("schema") != RUN_SCHEMA:
+            raise ValueError("another schema")
+        document["sessions"] = tuple(document["sessions"])
+        record = RunRecord(**document)
+        _ = record.cards, record.shards
+    except FileNotFoundError:
+        raise UsageError(
+            f"{run.root} holds no run: run.json is missing",
+            "Give the directory that was given to `vin-batch run` with -o.",
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DiskError(
+            f"cannot read {run.run_json}: {error}",
+            "Restore the file from a backup, or start again in a new RUN_DIR.",
+        ) from error
+    return record
+
+
+def save_run(run: RunDir, record: RunRecord) -> None:
+    """Write ``run.json`` atomically.
+
+    Raises:
+        DiskError: The system refused.
+    """
+    document = {"schema": RUN_SCHEMA, **asdict(record)}
+    write_atomic(run.run_json, (json.dumps(document, indent=1) + "\n").encode(), "run_json")
+
+
+def with_session(record: RunRecord, **values: Any) -> RunRecord:  # noqa: ANN401
+    """The record with values added to its latest session."""
+    latest = {**record.sessions[-1], **values}
+    return replace(record, sessions=(*record.sessions[:-1], latest))
+
+
+def is_valid(run: RunDir, receipt: Receipt, run_id: str, rows: int) -> bool:
+    """Tell whether a receipt proves that its shard is done.
+
+    Args:
+        run: The run directory.
+        receipt: A receipt that parsed.
+        run_id: The run's id; receipts of another run prove nothing.
+        rows: Cards of the shard in the plan.
+
+    Returns:
+        True if the readings file is there, whole, and has a row per card.
+    """
+    if receipt.run_id != run_id or receipt.cards != rows:
+        return False
+    try:
+        data = run.readings(receipt.shard).read_bytes()
+    except OSError:
+        return False
+    return len(data) == receipt.readings_bytes and (
+        hashlib.sha256(data).hexdigest() == receipt.readings_sha256
+    )
+
+
+def tally(receipts: Iterable[Receipt]) -> Tally:
+    """Add up receipts."""
+    statuses: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    issues: Counter[str] = Counter()
+    timings: dict[str, float] = {}
+    quarantined: list[int] = []
+    shards = cards = extra = ignored = 0
+    for receipt in receipts:
+        shards += 1
+        cards += receipt.cards
+        extra += receipt.extra_boxes
+        ignored += receipt.ignored_files
+        statuses.update(receipt.statuses)
+        reasons.update(receipt.reasons)
+        issues.update(receipt.issues)
+        for stage, seconds in receipt.timings.items():
+            timings[stage] = timings.get(stage, 0.0) + seconds
+        if receipt.state is ShardState.QUARANTINED:
+            quarantined.append(receipt.shard)
+    return Tally(
+        shards=shards,
+        quarantined=tuple(quarantined),
+        cards=cards,
+        extra_boxes=extra,
+        ignored_files=ignored,
+        statuses=dict(statuses),
+        reasons=dict(reasons),
+        issues=dict(issues),
+        timings=timings,
+    )
+
+
+def readings_digest(run: RunDir) -> str:
+    """Digest over the digests of all readings files, in shard order, 64 hex digits."""
+    hasher = hashlib.sha256()
+    for receipt in iter_receipts(run):
+        hasher.update(f"{receipt.shard} {receipt.readings_sha256}\n".encode())
+    return hasher.hexdigest()

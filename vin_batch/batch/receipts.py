@@ -1,0 +1,171 @@
+"""Receipts: what a finished shard was made from, and what came out.
+
+A shard is done when its receipt is valid; nothing else says so.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vin_batch.batch.atomic import write_atomic
+from vin_batch.batch.rundir import RunDir, parts
+
+RECEIPT_SCHEMA: Final = 1
+
+
+class ShardState(StrEnum):
+    """How a shard ended."""
+
+    DONE = "done"
+    QUARANTINED = "quarantined"
+    """Its workers died or hung: every card has a row, with status failed."""
+
+
+class ReceiptError(Exception):
+    """A receipt that does not parse; its shard is not done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Everything worth knowing about one finished shard.
+
+    Attributes:
+        shard: Number in the plan.
+        run_id: The run it belongs to.
+        model_id: The model that read it.
+        state: How it ended.
+        cards: Rows in its readings file, one per card.
+        readings_sha256: Digest of that file, 64 hex digits.
+        readings_bytes: Its size.
+        plan_digest: Digest of the shard's rows in the plan.
+        stat_digest: Digest over names, sizes and times of the box files when they were
+            read; empty where they were not.
+        content_digests: Base64 of ``uint8[cards, 8]``, digests over names and bytes of the
+            box files; empty where they were not read.
+        statuses: Cards by status.
+        reasons: Cards by reason code.
+        issues: Boxes by issue code.
+        extra_boxes: Image files that were no box.
+        ignored_files: Other files in the card folders.
+        timings: Seconds by stage: ``read``, ``preprocess`` (both summed in a worker),
+            ``queue`` (pixels waited for the classifier), ``idle`` (the classifier waited for
+            pixels), ``classify``, ``decode``, ``write``.
+        device: What the classifier ran on.
+        host: Where.
+        finished_at: When, ISO 8601 with time zone.
+        rss_bytes: Resident memory of the main process when it wrote this.
+        worker_rss_bytes: Largest resident memory of the worker so far.
+        strikes: Worker deaths and time-outs with this shard in flight.
+        errors: First few unexpected errors, for people.
+    """
+
+    shard: int
+    run_id: str
+    model_id: str
+    state: ShardState
+    cards: int
+    readings_sha256: str
+    readings_bytes: int
+    plan_digest: str
+    stat_digest: str
+    content_digests: str
+    statuses: Mapping[str, int]
+    reasons: Mapping[str, int]
+    issues: Mapping[str, int]
+    extra_boxes: int
+    ignored_files: int
+    timings: Mapping[str, float]
+    device: str
+    host: str
+    finished_at: str
+    rss_bytes: int
+    worker_rss_bytes: int
+    strikes: int
+    errors: tuple[str, ...] = field(default=())
+
+    @property
+    def failed_cards(self) -> int:
+        """Cards that could not be read."""
+        return self.statuses.get("failed", 0)
+
+    def contents(self) -> NDArray[np.uint8] | None:
+        """Content digests ``uint8[cards, 8]``, None where nothing was read."""
+        if not self.content_digests:
+            return None
+        raw = base64.b64decode(self.content_digests)
+        return np.frombuffer(raw, dtype=np.uint8).reshape(self.cards, -1)
+
+
+def encode_contents(digests: NDArray[np.uint8]) -> str:
+    """Text form of content digests ``uint8[n, 8]``."""
+    return base64.b64encode(np.ascontiguousarray(digests).tobytes()).decode("ascii")
+
+
+def receipt_to_json(receipt: Receipt) -> bytes:
+    """Write a receipt as JSON."""
+    document = {"schema": RECEIPT_SCHEMA, **asdict(receipt)}
+    return (json.dumps(document, indent=1) + "\n").encode()
+
+
+def receipt_from_json(data: bytes) -> Receipt:
+    """Read a receipt.
+
+    Raises:
+        ReceiptError: It is torn, of another schema, or no receipt at all.
+    """
+    try:
+        document: dict[str, Any] = json.loads(data)
+        if document.pop("schema") != RECEIPT_SCHEMA:
+            raise ReceiptError("another schema")
+        document["state"] = ShardState(document["state"])
+        document["errors"] = tuple(document["errors"])
+        receipt = Receipt(**document)
+        _check_types(receipt)
+        receipt.contents()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ReceiptError(repr(error)) from error
+    return receipt
+
+
+def _check_types(receipt: Receipt) -> None:
+    kinds: dict[str, type | tuple[type, ...]] = {"int": int, "str": str}
+    for item in fields(receipt):
+        kind = kinds.get(str(item.type), dict if "Mapping" in str(item.type) else object)
+        if not isinstance(getattr(receipt, item.name), kind):
+            raise TypeError(f"{item.name} is not of type {item.type}")
+
+
+def load_receipt(run: RunDir, shard: int) -> Receipt | None:
+    """Read the receipt of one shard; None where there is none or it does not parse.
+
+    The receipt is taken at its word: ``ledger.is_valid`` compares it with the readings.
+    """
+    try:
+        return receipt_from_json(run.receipt(shard).read_bytes())
+    except (OSError, ReceiptError):
+        return None
+
+
+def iter_receipts(run: RunDir) -> Iterator[Receipt]:
+    """Receipts of a run that parse, in shard order."""
+    for shard, _ in parts(run.receipts_dir):
+        receipt = load_receipt(run, shard)
+        if receipt is not None and receipt.shard == shard:
+            yield receipt
+
+
+def save_receipt(run: RunDir, receipt: Receipt) -> None:
+    """Write a receipt atomically.
+
+    Raises:
+        DiskError: The system refused.
+    """
+    write_atomic(run.receipt(receipt.shard), receipt_to_json(receipt), "receipt")

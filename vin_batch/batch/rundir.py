@@ -1,0 +1,74 @@
+"""Names of everything in a run directory."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_PART: Final = re.compile(r"part-([0-9]{5,})\.(?:parquet|json)")
+
+
+@dataclass(frozen=True, slots=True)
+class RunDir:
+    """A run directory: the truth about a run, and all of it."""
+
+    root: Path
+
+    @property
+    def run_json(self) -> Path:
+        """Configuration, fingerprint, model digest, versions, totals."""
+        return self.root / "run.json"
+
+    @property
+    def plan(self) -> Path:
+        """The frozen list of cards."""
+        return self.root / "plan.parquet"
+
+    @property
+    def lock(self) -> Path:
+        """Locked while a process works on the run."""
+        return self.root / "lock"
+
+    @property
+    def readings_dir(self) -> Path:
+        """One Parquet file per finished shard."""
+        return self.root / "readings"
+
+    @property
+    def receipts_dir(self) -> Path:
+        """One JSON file per finished shard, written last."""
+        return self.root / "receipts"
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """Files derived from a complete run."""
+        return tuple(self.root / name for name in ("readings.csv", "summary.json", "report.html"))
+
+    def readings(self, shard: int) -> Path:
+        """Readings of one shard."""
+        return self.readings_dir / f"part-{shard:05d}.parquet"
+
+    def receipt(self, shard: int) -> Path:
+        """Receipt of one shard."""
+        return self.receipts_dir / f"part-{shard:05d}.json"
+
+    def is_run(self) -> bool:
+        """Tell whether a run was begun here."""
+        return self.run_json.is_file()
+
+
+def shard_of(name: str) -> int | None:
+    """Shard number in a part's file name, None for any other name."""
+    match = _PART.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def parts(folder: Path) -> Iterator[tuple[int, Path]]:
+    """Parts in a folder, in shard order; nothing where the folder does not exist."""
+    if not folder.is_dir():
+        return
+    found = ((shard_of(path.name), path) for path in folder.iterdir())
+    yield from sorted((shard, path) for shard, path in found if shard is not None)
