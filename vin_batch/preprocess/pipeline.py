@@ -1,0 +1,84 @@
+"""The stages in order, and the constants that a model must have been trained through."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vin_batch.preprocess.centre import IMAGE_SIDE, INK_SIDE, MIN_PEN_PIXELS, centre_ink
+from vin_batch.preprocess.decode import decode_grey
+from vin_batch.preprocess.frame import remove_frame
+from vin_batch.preprocess.ink import CLOSING_SHARE, map_ink
+from vin_batch.preprocess.strokes import select_strokes
+from vin_batch.records import BoxIssue
+
+WORK_SIDE: Final = 64
+"""Longest side of the working image: three times the final ink size."""
+MIN_SIDE: Final = 6
+"""Crops with a shorter side hold no legible character, in pixels."""
+
+LINE_OVER_NOISE: Final = 3.5
+MIN_LINE_CONTRAST: Final = 8.0
+"""A frame line is at least this many grey levels darker than paper (of 255)."""
+
+PREPROCESSING: Final[dict[str, Any]] = {
+    "version": 1,
+    "image_side": IMAGE_SIDE,
+    "ink_side": INK_SIDE,
+    "work_side": WORK_SIDE,
+    "closing_share": CLOSING_SHARE,
+    "min_pen_pixels": MIN_PEN_PIXELS,
+    "polarity": "light ink on black",
+}
+"""Stored in every ``model.json``; a model made for other constants is refused."""
+
+
+def preprocess_bytes(data: bytes) -> tuple[NDArray[np.uint8], BoxIssue]:
+    """Turn the bytes of one box crop into the classifier's input. Never raises.
+
+    Args:
+        data: The whole image file.
+
+    Returns:
+        ``uint8[28, 28]`` light ink on black and ``BoxIssue.NONE``, or zeros and the issue.
+    """
+    grey = decode_grey(data)
+    if isinstance(grey, BoxIssue):
+        return _nothing(), grey
+    return preprocess_image(grey)
+
+
+def preprocess_image(grey: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], BoxIssue]:
+    """Turn a decoded crop into the classifier's input.
+
+    Args:
+        grey: ``uint8[h, w]`` of either polarity.
+
+    Returns:
+        As ``preprocess_bytes``; the issue is ``BLANK`` or ``BLOT`` where no character is seen.
+    """
+    if min(grey.shape) < MIN_SIDE:
+        return _nothing(), BoxIssue.BLOT
+    ink = map_ink(_to_work_size(grey))
+    framed = max(LINE_OVER_NOISE * ink.noise, MIN_LINE_CONTRAST)
+    strokes = select_strokes(remove_frame(ink.strength, framed), ink.unevenness)
+    if isinstance(strokes, BoxIssue):
+        return _nothing(), strokes
+    return centre_ink(strokes), BoxIssue.NONE
+
+
+def _nothing() -> NDArray[np.uint8]:
+    return np.zeros((IMAGE_SIDE, IMAGE_SIDE), np.uint8)
+
+
+def _to_work_size(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    longest = max(grey.shape)
+    if longest <= WORK_SIDE:
+        return grey
+    scale = WORK_SIDE / longest
+    size = (max(MIN_SIDE, round(grey.shape[1] * scale)), max(MIN_SIDE, round(grey.shape[0] * scale)))
+    small: NDArray[np.uint8] = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    return small
