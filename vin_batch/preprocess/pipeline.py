@@ -17,6 +17,8 @@ from vin_batch.records import BoxIssue
 
 WORK_SIDE: Final = 64
 """Longest side of the working image: three times the final ink size."""
+MIN_WORK_SIDE: Final = 44
+"""Smaller crops are enlarged, so that lengths in pixels mean the same for all."""
 MIN_SIDE: Final = 6
 """Crops with a shorter side hold no legible character, in pixels."""
 
@@ -28,7 +30,7 @@ PREPROCESSING: Final[dict[str, Any]] = {
     "version": 1,
     "image_side": IMAGE_SIDE,
     "ink_side": INK_SIDE,
-    "work_side": WORK_SIDE,
+    "work_side": [MIN_WORK_SIDE, WORK_SIDE],
     "closing_share": CLOSING_SHARE,
     "min_pen_pixels": MIN_PEN_PIXELS,
     "polarity": "light ink on black",
@@ -76,9 +78,10 @@ def _nothing() -> NDArray[np.uint8]:
 
 def _to_work_size(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     longest = max(grey.shape)
-    if longest <= WORK_SIDE:
+    if MIN_WORK_SIDE <= longest <= WORK_SIDE:
         return grey
-    scale = WORK_SIDE / longest
-    size = (max(MIN_SIDE, round(grey.shape[1] * scale)), max(MIN_SIDE, round(grey.shape[0] * scale)))
-    small: NDArray[np.uint8] = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-    return small
+    scale = (WORK_SIDE if longest > WORK_SIDE else MIN_WORK_SIDE) / longest
+    size = tuple(max(MIN_SIDE, round(side * scale)) for side in (grey.shape[1], grey.shape[0]))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    resized: NDArray[np.uint8] = cv2.resize(grey, size, interpolation=method).astype(np.uint8)
+    return resized

@@ -61,9 +61,9 @@ def select_strokes(strength: NDArray[np.uint8], noise: float) -> NDArray[np.uint
     keep, ink = keep[box], strength[box].astype(np.float32)
     if max(keep.shape) < MIN_CHARACTER_SHARE * min(strength.shape):
         return BoxIssue.BLANK
-    if _is_blot(keep):
+    if _is_blot(keep & (ink > high)):
         return BoxIssue.BLOT
-    full = float(ink[keep & (ink > high)].mean()) if (keep & (ink > high)).any() else peak
+    full = float(ink[keep & (ink > high)].mean())
     floor = 0.5 * low
     cover = np.clip((ink - floor) * (255 / max(full - floor, 1.0)), 0, 255)
     cover[~keep] = 0
