@@ -1,0 +1,1 @@
+"""Draws synthetic handwritten cards, any number of them, with known truth."""
