@@ -83,3 +83,15 @@ class LockedError(VinBatchError):
     """Another run holds the lock of this run directory."""
 
     exit_code = ExitCode.LOCKED
+
+
+class InterruptedRunError(VinBatchError):
+    """SIGINT asked the run to stop; what is finished is safe."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+class TerminatedRunError(InterruptedRunError):
+    """SIGTERM asked the run to stop; what is finished is safe."""
+
+    exit_code = ExitCode.TERMINATED

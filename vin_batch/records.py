@@ -33,6 +33,8 @@ class BoxIssue(IntEnum):
     """Paper without ink."""
     BLOT = 8
     """Ink without a legible shape."""
+    NOT_READ = 9
+    """The process that should have read the card died or hung, again and again."""
 
     @property
     def code(self) -> str:

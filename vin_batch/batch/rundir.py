@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+OWN_NAMES: Final = frozenset(("run.json", "plan.parquet", "lock", "readings", "receipts"))
 _PART: Final = re.compile(r"part-([0-9]{5,})\.(?:parquet|json)")
 
 
@@ -58,6 +59,11 @@ class RunDir:
     def is_run(self) -> bool:
         """Tell whether a run was begun here."""
         return self.run_json.is_file()
+
+
+def is_own_name(name: str) -> bool:
+    """Tell whether a run that was interrupted early may have left this name behind."""
+    return name in OWN_NAMES or (name.startswith(".") and name.endswith(".tmp"))
 
 
 def shard_of(name: str) -> int | None:

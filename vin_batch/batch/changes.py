@@ -1,0 +1,161 @@
+"""What changed in an archive since its plan was frozen."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vin_batch.archive import (
+    ArchiveRoot,
+    CardFiles,
+    FileStamp,
+    ListingChangedError,
+    read_card,
+    relative_path,
+    stamp_card,
+)
+from vin_batch.archive.names import order_key
+from vin_batch.errors import ChangedUnderRunError
+from vin_batch.records import CardRef
+
+MAX_EXAMPLES: Final = 5
+CONTENT_DIGEST_BYTES: Final = 8
+ADVICE: Final = (
+    "The readings so far stay as they are. Put the archive back as it was and give the same "
+    "command, or read the archive as it is now into a new RUN_DIR."
+)
+
+
+@dataclass(slots=True)
+class Changes:
+    """Cards that differ between plan and archive: how many, and the first few of each."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    def note(self, kind: str, card_id: str) -> None:
+        """Count one difference."""
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        shown = self.examples.setdefault(kind, [])
+        if len(shown) < MAX_EXAMPLES:
+            shown.append(card_id)
+
+    def __bool__(self) -> bool:
+        return bool(self.counts)
+
+    def describe(self) -> str:
+        """One line for people, e.g. ``2 cards added (a, b); 1 card removed (c)``."""
+        pieces = []
+        for kind, count in self.counts.items():
+            shown = ", ".join(self.examples[kind]) + (", …" if count > MAX_EXAMPLES else "")
+            pieces.append(f"{count} card{'s' * (count != 1)} {kind} ({shown})")
+        return "; ".join(pieces)
+
+    def raise_if_any(self, advice: str = ADVICE) -> None:
+        """Stop the run over them.
+
+        Raises:
+            ChangedUnderRunError: There are any.
+        """
+        if self:
+            raise ChangedUnderRunError(
+                f"the archive changed under the run: {self.describe()}", advice
+            )
+
+
+def compare_listings(
+    planned: Iterable[CardRef], found: Iterable[CardRef], check: Callable[[], None]
+) -> Changes:
+    """Compare a plan with a new walk, holding one card of each in memory.
+
+    Args:
+        planned: Cards of the plan, in the order of the walk.
+        found: Cards of the walk.
+        check: Called now and then; may raise to stop.
+    """
+    changes = Changes()
+    old, new = iter(planned), iter(found)
+    left, right = next(old, None), next(new, None)
+    steps = 0
+    while left is not None or right is not None:
+        steps += 1
+        if steps % 1024 == 0:
+            check()
+        if left == right:
+            left, right = next(old, None), next(new, None)
+        elif right is None or (left is not None and _key(left) < _key(right)):
+            assert left is not None
+            changes.note("removed", left.card_id)
+            left = next(old, None)
+        elif left is None or _key(right) < _key(left):
+            changes.note("added", right.card_id)
+            right = next(new, None)
+        else:
+            changes.note("with other files", left.card_id)
+            left, right = next(old, None), next(new, None)
+    return changes
+
+
+def stamps_digest(cards: Iterable[Sequence[FileStamp | None]]) -> str:
+    """Digest over names, sizes and times of the box files of a shard, 32 hex digits."""
+    hasher = hashlib.blake2b(digest_size=16)
+    for stamps in cards:
+        for stamp in stamps:
+            if stamp is None:
+                hasher.update(b"-")
+            else:
+                hasher.update(b"%d:%d:" % (stamp.size, stamp.mtime_ns))
+                hasher.update(stamp.name + b"\0")
+        hasher.update(b"/")
+    return hasher.hexdigest()
+
+
+def content_digest(files: CardFiles) -> NDArray[np.uint8]:
+    """Digest over names, issues and bytes of the box files of a card, ``uint8[8]``."""
+    hasher = hashlib.blake2b(digest_size=CONTENT_DIGEST_BYTES)
+    for box in files.boxes:
+        name = box.stamp.name if box.stamp else b""
+        hasher.update(b"%d:%d:%d:" % (len(name), len(box.data), box.issue))
+        hasher.update(name)
+        hasher.update(box.data)
+    return np.frombuffer(hasher.digest(), dtype=np.uint8)
+
+
+def current_stamps(root: ArchiveRoot, cards: Iterable[CardRef]) -> str:
+    """``stamps_digest`` of a shard as it lies in the archive now.
+
+    Raises:
+        ListingChangedError: Files were added, removed or renamed.
+    """
+    return stamps_digest(stamp_card(root, card) for card in cards)
+
+
+def changed_contents(
+    root: ArchiveRoot, cards: Sequence[CardRef], digests: NDArray[np.uint8]
+) -> Iterator[str]:
+    """Read a finished shard again and name the cards whose bytes are not those read before.
+
+    Args:
+        root: The archive.
+        cards: ``n`` cards of the shard.
+        digests: ``uint8[n, 8]`` of ``content_digest``, from the receipt.
+
+    Yields:
+        Ids of changed cards.
+    """
+    for card, digest in zip(cards, digests, strict=True):
+        try:
+            same = bool(np.array_equal(content_digest(read_card(root, card)), digest))
+        except ListingChangedError:
+            same = False
+        if not same:
+            yield card.card_id
+
+
+def _key(card: CardRef) -> tuple[bytes, ...]:
+    return order_key(relative_path(card))

@@ -1,0 +1,203 @@
+"""The whole job: open or resume, work off the shards, write what a complete run leaves."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vin_batch.batch.host import now
+from vin_batch.batch.ledger import (
+    RunRecord,
+    Tally,
+    load_run,
+    readings_digest,
+    save_run,
+    tally,
+    with_session,
+)
+from vin_batch.batch.lock import hold
+from vin_batch.batch.loop import SPARE_SHARDS, Reader, ShardLoop, ShardProgress
+from vin_batch.batch.opening import OpenRun, open_run, prepare_directory, prepare_locked
+from vin_batch.batch.pack import Prepare
+from vin_batch.batch.pool import WorkerPool
+from vin_batch.batch.publish import Publisher
+from vin_batch.batch.receipts import Receipt, ShardState, iter_receipts
+from vin_batch.batch.rundir import RunDir
+from vin_batch.batch.schedule import Schedule
+from vin_batch.batch.score import Judge
+from vin_batch.batch.signals import StopSignals
+from vin_batch.classifier.base import Classifier
+from vin_batch.classifier.model_card import ModelCard, load_model_card, require_vin_classes
+from vin_batch.config import RunConfig
+from vin_batch.errors import DiskError, ExitCode, VinBatchError
+from vin_batch.records import DecisionPolicy
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class JobTools:
+    """What the job is done with; tests put others in.
+
+    Attributes:
+        open_classifier: Loads a model on ``auto``, ``cpu`` or ``gpu``.
+        bind_judge: Makes the judge of log-probabilities.
+        prepare: File bytes to pixels; must be importable by workers.
+        progress: Makes the display from all cards and those already done.
+        finishers: Write what is derived from a complete run; given the run directory.
+    """
+
+    open_classifier: Callable[[ModelCard, str], Classifier]
+    bind_judge: Callable[[DecisionPolicy], Judge]
+    prepare: Prepare
+    progress: Callable[[int, int], AbstractContextManager[ShardProgress]]
+    finishers: tuple[Callable[[Path], object], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobOutcome:
+    """How a run stands after the job.
+
+    Attributes:
+        run: Its directory.
+        record: Its ``run.json``.
+        tally: Sums over all shards.
+        shards_worked: Shards read in this session.
+    """
+
+    run: RunDir
+    record: RunRecord
+    tally: Tally
+    shards_worked: int
+
+    @property
+    def unreadable_folders(self) -> int:
+        """Folders of the archive that could not be listed: their cards are missing."""
+        return int(self.record.walk.get("unreadable_folders", 0))
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """``DONE``, or ``FINISHED_WITH_FAILURES`` where anything was lost."""
+        failed = self.tally.statuses.get("failed", 0)
+        lost = failed or self.tally.quarantined or self.unreadable_folders
+        return ExitCode.FINISHED_WITH_FAILURES if lost else ExitCode.DONE
+
+
+def nothing_again(_: Receipt) -> bool:
+    """Choose no finished shard."""
+    return False
+
+
+def failed_again(receipt: Receipt) -> bool:
+    """Choose the finished shards that ``retry`` reads again."""
+    return receipt.state is ShardState.QUARANTINED or receipt.failed_cards > 0
+
+
+def run_job(
+    config: RunConfig,
+    tools: JobTools,
+    again: Callable[[Receipt], bool] = nothing_again,
+) -> JobOutcome:
+    """Start or resume a run and finish it.
+
+    Args:
+        config: The settings.
+        tools: Classifier, judge, preprocessing, progress and finishers.
+        again: Chooses finished shards that are read again; their old readings stay until
+            the new ones replace them.
+
+    Returns:
+        How the run stands: complete.
+
+    Raises:
+        VinBatchError: See its subclasses; everything finished so far is safe.
+    """
+    run = RunDir(config.output)
+    prepare_directory(run)
+    with StopSignals() as signals, hold(run.lock):
+        prepare_locked(run)
+        card = load_model_card(config.model)
+        require_vin_classes(card)
+        repeated = frozenset(r.shard for r in iter_receipts(run) if again(r))
+        opened = open_run(config, card, repeated, signals.check)
+        todo = [s for s in range(opened.plan.shards) if s in repeated or s not in opened.done]
+        try:
+            if todo:
+                _work(opened, card, tools, todo, signals)
+            return _finish(opened, tools, len(todo))
+        except VinBatchError as error:
+            with suppress(DiskError):
+                _end_session(run, opened.record, error.exit_code)
+            raise
+
+
+def retry_config(output: Path, workers: int | None, device: str | None) -> RunConfig:
+    """Settings of an existing run, for reading parts of it again.
+
+    Raises:
+        UsageError: There is no run.
+        DiskError: Its ``run.json`` is damaged.
+    """
+    from vin_batch.config import validated  # noqa: PLC0415
+
+    values = {**load_run(RunDir(output)).config, "output": output}
+    given = {"workers": workers, "device": device}
+    return validated(values | {name: value for name, value in given.items() if value is not None})
+
+
+def _work(
+    opened: OpenRun,
+    card: ModelCard,
+    tools: JobTools,
+    todo: list[int],
+    signals: StopSignals,
+) -> None:
+    config = opened.config
+    workers = min(config.workers, len(todo))
+    pool = WorkerPool(workers)
+    loop = ShardLoop(
+        opened=opened,
+        schedule=Schedule(todo, width=workers + SPARE_SHARDS),
+        pool=pool,
+        prepare=tools.prepare,
+        shard_timeout=config.shard_timeout,
+        signals=signals,
+    )
+    done_cards = sum(cards for shard, cards in opened.done.items() if shard not in set(todo))
+    try:
+        # The workers read their first shards while the model loads.
+        loop.fill()
+        with signals.raising():
+            classifier = tools.open_classifier(card, config.device)
+            judge = tools.bind_judge(card.policy)
+        logger.info("reading %d shards on %s", len(todo), classifier.device)
+        publisher = Publisher(opened.run, opened.record.run_id, card.model_id, classifier.device)
+        with tools.progress(opened.plan.cards, done_cards) as progress:
+            loop.run(Reader(classifier, judge, publisher, progress))
+    finally:
+        pool.abandon()
+
+
+def _finish(opened: OpenRun, tools: JobTools, worked: int) -> JobOutcome:
+    run = opened.run
+    result = tally(iter_receipts(run))
+    if (result.shards, result.cards) != (opened.plan.shards, opened.plan.cards):
+        raise AssertionError(f"{result.cards} of {opened.plan.cards} cards have a reading")
+    outcome = JobOutcome(run, opened.record, result, worked)
+    record = _end_session(run, opened.record, outcome.exit_code)
+    digest = readings_digest(run)
+    if record.outputs_digest != digest or not all(path.is_file() for path in run.outputs):
+        for finish in tools.finishers:
+            finish(run.root)
+        record = replace(record, outputs_digest=digest)
+        save_run(run, record)
+    return replace(outcome, record=record)
+
+
+def _end_session(run: RunDir, record: RunRecord, code: ExitCode) -> RunRecord:
+    record = with_session(record, finished_at=now(), outcome=code.name.lower())
+    save_run(run, record)
+    return record

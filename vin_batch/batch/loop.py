@@ -1,0 +1,177 @@
+"""The loop that turns shards into readings: workers in front, one classifier behind."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from vin_batch.batch.changes import Changes
+from vin_batch.batch.opening import OpenRun
+from vin_batch.batch.pack import Prepare, ShardTask
+from vin_batch.batch.pool import Delivery, Round, WorkerPool
+from vin_batch.batch.publish import Publisher, pack_evidence, quarantine_evidence
+from vin_batch.batch.receipts import Receipt
+from vin_batch.batch.schedule import Schedule
+from vin_batch.batch.score import WORKER_DIED, Judge, failed_reading, score
+from vin_batch.batch.signals import StopSignals
+from vin_batch.classifier.base import Classifier
+
+logger = logging.getLogger(__name__)
+
+POLL: Final = 0.2
+"""Seconds between looks at signals and time-outs while nothing happens."""
+
+SILENCE: Final = 300.0
+"""Seconds without a finished shard after which the log says so."""
+
+SPARE_SHARDS: Final = 2
+"""Shards in flight beyond one per worker: enough that neither side waits for the other,
+few enough that memory does not grow with the archive."""
+
+
+class ShardProgress(Protocol):
+    """What the loop tells the progress display."""
+
+    def shard_done(self, counts: Mapping[str, int], cards: int) -> None:
+        """A shard was published: its cards by status, and their number."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Everything that turns pixels into published readings."""
+
+    classifier: Classifier
+    judge: Judge
+    publisher: Publisher
+    progress: ShardProgress
+
+
+@dataclass(slots=True)
+class ShardLoop:
+    """Works off the shards of an open run.
+
+    Attributes:
+        opened: The run.
+        schedule: The shards, and what becomes of suspects.
+        pool: The workers.
+        prepare: File bytes to pixels, in the workers.
+        shard_timeout: Seconds that a worker may take for a shard.
+        signals: Asked often.
+    """
+
+    opened: OpenRun
+    schedule: Schedule
+    pool: WorkerPool
+    prepare: Prepare
+    shard_timeout: float
+    signals: StopSignals
+    _idle: float = 0.0
+    _last_news: float = field(default_factory=time.monotonic)
+
+    def fill(self) -> None:
+        """Give the workers as many shards as may be in flight."""
+        while (shard := self.schedule.next()) is not None:
+            cards = self.opened.plan.load(shard)
+            self.pool.submit(ShardTask(self.opened.root, shard, cards, self.prepare))
+
+    def run(self, reader: Reader) -> None:
+        """Publish every shard of the schedule.
+
+        Raises:
+            InterruptedRunError: A signal came.
+            ChangedUnderRunError: A card's folder is not as the plan says.
+            DiskError: The system refused to write.
+        """
+        while not self.schedule.done:
+            self.signals.check()
+            self.fill()
+            waited = time.perf_counter()
+            news = self.pool.wait(POLL)
+            self._idle += time.perf_counter() - waited
+            self._take(news, reader)
+            self._stop_overdue(reader)
+            self._break_silence(bool(news.delivered))
+
+    def _take(self, news: Round, reader: Reader) -> None:
+        for delivery in news.delivered:
+            self.signals.check()
+            self._read(delivery, reader)
+        if news.lost:
+            self._lose(news.lost, (), news.reason, reader)
+
+    def _read(self, delivery: Delivery, reader: Reader) -> None:
+        result, shard = delivery.result, delivery.shard
+        queued = time.monotonic() - delivery.ready_at
+        if result.pack is None:
+            _raise_changed(result.changed)
+            return
+        for error in result.errors:
+            logger.error("shard %d: unexpected error with card %s", shard, error)
+        scored = score(result.pack, reader.classifier, reader.judge, self.signals.check)
+        timings = {
+            "queue": queued,
+            "idle": self._idle,
+            "classify": scored.classify_seconds,
+            "decode": scored.decode_seconds,
+        }
+        strikes = self.schedule.strikes[shard]
+        evidence = pack_evidence(result.pack, timings, result.rss_bytes, strikes, result.errors)
+        cards = self.opened.plan.load(shard)
+        receipt = reader.publisher.publish(shard, cards, scored.readings, evidence)
+        self.schedule.finished(shard)
+        self._idle = 0.0
+        _tell(reader, receipt)
+
+    def _lose(
+        self, lost: list[int], innocent: tuple[int, ...], reason: str, reader: Reader
+    ) -> None:
+        self.signals.check()
+        if lost:
+            logger.warning("lost a worker with shards %s in flight: %s", _listed(lost), reason)
+        for shard in self.schedule.lost(lost, innocent):
+            strikes = self.schedule.strikes[shard]
+            logger.error("shard %d is quarantined after %d losses: %s", shard, strikes, reason)
+            cards = self.opened.plan.load(shard)
+            readings = [failed_reading(card.card_id, WORKER_DIED) for card in cards]
+            evidence = quarantine_evidence(len(cards), strikes, reason)
+            _tell(reader, reader.publisher.publish(shard, cards, readings, evidence))
+
+    def _stop_overdue(self, reader: Reader) -> None:
+        late = self.pool.overdue(self.shard_timeout)
+        if not late:
+            return
+        stopped = self.pool.abandon()
+        for delivery in stopped.delivered:
+            self._read(delivery, reader)
+        hung = [shard for shard in stopped.lost if shard in late]
+        innocent = tuple(shard for shard in stopped.lost if shard not in late)
+        reason = f"no answer within {self.shard_timeout:g} seconds"
+        self._lose(hung, innocent, reason, reader)
+
+    def _break_silence(self, news: bool) -> None:
+        now = time.monotonic()
+        if news:
+            self._last_news = now
+        elif now - self._last_news > SILENCE:
+            self._last_news = now
+            logger.warning("no shard finished for %g seconds", SILENCE)
+
+
+def _raise_changed(card_ids: tuple[str, ...]) -> None:
+    changes = Changes()
+    for card_id in card_ids:
+        changes.note("with other files", card_id)
+    changes.raise_if_any()
+
+
+def _tell(reader: Reader, receipt: Receipt) -> None:
+    logger.debug("shard %d: %s", receipt.shard, dict(receipt.statuses))
+    reader.progress.shard_done(receipt.statuses, receipt.cards)
+
+
+def _listed(shards: list[int]) -> str:
+    return ", ".join(map(str, sorted(shards)))

@@ -1,0 +1,201 @@
+"""Beginning a run, or taking it up again: what must hold before any shard is worked on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from vin_batch._version import __version__
+from vin_batch.archive import ArchiveRoot, WalkTotals, open_archive, walk
+from vin_batch.batch.atomic import disk_errors, sweep
+from vin_batch.batch.host import host_name, now, versions
+from vin_batch.batch.ledger import RunRecord, load_run, save_run
+from vin_batch.batch.plan import Plan, write_plan
+from vin_batch.batch.resume import (
+    check_finished,
+    compare_archive,
+    compare_fingerprints,
+    finished_shards,
+    open_plan,
+)
+from vin_batch.batch.rundir import RunDir, is_own_name, parts
+from vin_batch.classifier.model_card import ModelCard
+from vin_batch.config import RunConfig
+from vin_batch.errors import ArchiveError, DiskError, UsageError
+from vin_batch.records import CardRef
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run that may be worked on.
+
+    Attributes:
+        run: Its directory.
+        config: Settings of this session.
+        record: ``run.json`` as of now.
+        plan: The frozen plan.
+        root: The archive.
+        done: Shards with a valid receipt, and their number of cards.
+    """
+
+    run: RunDir
+    config: RunConfig
+    record: RunRecord
+    plan: Plan
+    root: ArchiveRoot
+    done: Mapping[int, int]
+
+
+def prepare_directory(run: RunDir) -> None:
+    """Make the run directory; refuse one that holds something else.
+
+    Raises:
+        UsageError: It holds other files and no run.
+        DiskError: It cannot be made, or has receipts but lost its ``run.json``.
+    """
+    with disk_errors("create", run.root):
+        run.root.mkdir(parents=True, exist_ok=True)
+        foreign = sorted(path.name for path in run.root.iterdir() if not is_own_name(path.name))
+    if foreign and not run.is_run():
+        raise UsageError(
+            f"{run.root} is not empty and holds no run (it holds {foreign[0]})",
+            "Give a new or empty directory with -o.",
+        )
+
+
+def prepare_locked(run: RunDir) -> None:
+    """What may be done to a run directory only by the holder of its lock.
+
+    Raises:
+        DiskError: The system refused, or there are receipts without ``run.json``.
+    """
+    folders = (run.root, run.readings_dir, run.receipts_dir)
+    if not run.is_run() and any(True for _ in parts(run.receipts_dir)):
+        raise DiskError(
+            f"{run.root} holds receipts, but its run.json is missing",
+            "Restore run.json from a backup, or give a new RUN_DIR.",
+        )
+    swept = sweep(folders)
+    if swept:
+        logger.info("removed %d unfinished files of an interrupted run", swept)
+    for folder in folders[1:]:
+        with disk_errors("create", folder):
+            folder.mkdir(exist_ok=True)
+
+
+def open_run(
+    config: RunConfig,
+    card: ModelCard,
+    again: Collection[int],
+    check: Callable[[], None],
+) -> OpenRun:
+    """Begin a run, or take it up again after making sure that it is still the same one.
+
+    Args:
+        config: The settings.
+        card: The model.
+        again: Shards that will be read again, so that their files may have changed.
+        check: Called now and then; may raise to stop.
+
+    Returns:
+        The run, open.
+
+    Raises:
+        ChangedUnderRunError: Archive, model or configuration are not those of the run.
+        ArchiveError: The archive cannot be walked or holds no card.
+        DiskError: The run directory is damaged or cannot be written.
+    """
+    run = RunDir(config.output)
+    root = open_archive(config.archive)
+    if run.is_run():
+        record = load_run(run)
+        compare_fingerprints(record, config.fingerprint(card))
+        plan = open_plan(run, record)
+        compare_archive(plan, root, config.limit, check)
+    else:
+        record, plan = _begin(run, config, card, root, check)
+    record = replace(
+        record,
+        archive=os.fspath(config.archive),
+        config=config.as_dict(),
+        model={**record.model, "directory": os.fspath(card.directory)},
+        sessions=(*record.sessions, _session(config)),
+    )
+    done = finished_shards(run, record, plan)
+    check_finished(run, plan, root, set(done) - set(again), check)
+    save_run(run, record)
+    return OpenRun(run, config, record, plan, root, done)
+
+
+def run_id_of(plan_digest: str, fingerprint: Mapping[str, Any]) -> str:
+    """Digest over plan, model and configuration, 32 hex digits."""
+    document = json.dumps({"plan": plan_digest, **fingerprint}, sort_keys=True)
+    return hashlib.blake2b(document.encode(), digest_size=16).hexdigest()
+
+
+def _begin(
+    run: RunDir,
+    config: RunConfig,
+    card: ModelCard,
+    root: ArchiveRoot,
+    check: Callable[[], None],
+) -> tuple[RunRecord, Plan]:
+    totals = WalkTotals()
+    logger.info("walking %s", config.archive)
+    cards = islice(walk(root, totals), config.limit)
+    summary = write_plan(run, _counted(cards, totals, config), config.shard_size, check)
+    fingerprint = config.fingerprint(card)
+    record = RunRecord(
+        run_id=run_id_of(summary.digest, fingerprint),
+        created_at=now(),
+        package_version=__version__,
+        archive=os.fspath(config.archive),
+        config=config.as_dict(),
+        fingerprint=fingerprint,
+        model={
+            "id": card.model_id,
+            "name": card.name,
+            "sha256": card.sha256,
+            "directory": os.fspath(card.directory),
+        },
+        plan={
+            "cards": summary.cards,
+            "shards": summary.shards,
+            "digest": summary.digest,
+            "sha256": summary.sha256,
+        },
+        walk=totals.as_dict(),
+    )
+    save_run(run, record)
+    logger.info("planned %d cards in %d shards", summary.cards, summary.shards)
+    return record, Plan(run)
+
+
+def _counted(cards: Iterator[CardRef], totals: WalkTotals, config: RunConfig) -> Iterator[CardRef]:
+    yield from cards
+    if totals.cards == 0:
+        lost = f", and {totals.unreadable_folders} folders could not be listed"
+        raise ArchiveError(
+            f"archive {config.archive} holds no card" + (lost if totals.unreadable_folders else ""),
+            "A card is a folder that holds image files (png, jpg, tif, bmp, webp).",
+        )
+
+
+def _session(config: RunConfig) -> dict[str, Any]:
+    return {
+        "started_at": now(),
+        "finished_at": None,
+        "outcome": None,
+        "host": host_name(),
+        "pid": os.getpid(),
+        "workers": config.workers,
+        "versions": versions(),
+    }

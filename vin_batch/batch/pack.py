@@ -1,0 +1,166 @@
+"""A worker's whole job: the cards of one shard to pixels. Never imports TensorFlow."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vin_batch.archive import (
+    ArchiveRoot,
+    BoxFile,
+    CardFiles,
+    FileStamp,
+    ListingChangedError,
+    read_card,
+)
+from vin_batch.batch.changes import CONTENT_DIGEST_BYTES, content_digest, stamps_digest
+from vin_batch.records import BoxIssue, CardPack, CardRef
+from vin_batch.vin.alphabet import VIN_LENGTH
+
+SIDE: Final = 28
+"""Pixels; height and width of a box image, the format of the EMNIST data set."""
+
+MAX_ERRORS: Final = 20
+
+Prepare = Callable[[bytes], tuple[NDArray[np.uint8], BoxIssue]]
+"""Turns the bytes of one file into ``uint8[28, 28]`` and an issue."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardTask:
+    """What a worker is told: small, so that it travels fast.
+
+    Attributes:
+        root: The archive.
+        shard: Number in the plan.
+        cards: Its cards, in plan order.
+        prepare: How file bytes become pixels; a function that workers can import.
+    """
+
+    root: ArchiveRoot
+    shard: int
+    cards: tuple[CardRef, ...]
+    prepare: Prepare
+
+
+@dataclass(frozen=True, slots=True)
+class ShardResult:
+    """What a worker answers.
+
+    Attributes:
+        pack: The pixels; None where cards changed, because then the run must stop.
+        changed: Cards whose folder is not as the plan says.
+        errors: First few unexpected errors; their boxes carry an issue.
+        rss_bytes: Largest resident memory of the worker so far.
+    """
+
+    pack: CardPack | None
+    changed: tuple[str, ...]
+    errors: tuple[str, ...]
+    rss_bytes: int
+
+
+@dataclass(slots=True)
+class _Packing:
+    pixels: NDArray[np.uint8]
+    issues: NDArray[np.uint8]
+    extra_boxes: NDArray[np.int32]
+    ignored_files: NDArray[np.int32]
+    contents: NDArray[np.uint8]
+    prepare: Prepare
+    stamps: list[tuple[FileStamp | None, ...]] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    read_seconds: float = 0.0
+    preprocess_seconds: float = 0.0
+
+    def note(self, card: CardRef, error: Exception) -> None:
+        if len(self.errors) < MAX_ERRORS:
+            self.errors.append(f"{card.card_id}: {error!r}"[:500])
+
+
+def pack_shard(task: ShardTask) -> ShardResult:
+    """Read and preprocess every card of a shard.
+
+    Whatever is wrong with a card or a box is a value in the result, so that one bad card
+    never costs its neighbours.
+
+    Args:
+        task: The shard.
+
+    Returns:
+        Its pixels, or the cards that changed since the plan was made.
+    """
+    n = len(task.cards)
+    packing = _Packing(
+        pixels=np.zeros((n, VIN_LENGTH, SIDE, SIDE), dtype=np.uint8),
+        issues=np.zeros((n, VIN_LENGTH), dtype=np.uint8),
+        extra_boxes=np.zeros(n, dtype=np.int32),
+        ignored_files=np.zeros(n, dtype=np.int32),
+        contents=np.zeros((n, CONTENT_DIGEST_BYTES), dtype=np.uint8),
+        prepare=task.prepare,
+    )
+    for row, card in enumerate(task.cards):
+        _pack_card(packing, row, card, task.root)
+    return ShardResult(
+        pack=None if packing.changed else _finish(packing, task),
+        changed=tuple(packing.changed),
+        errors=tuple(packing.errors),
+        rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    )
+
+
+def _pack_card(packing: _Packing, row: int, card: CardRef, root: ArchiveRoot) -> None:
+    started = time.perf_counter()
+    try:
+        files = read_card(root, card)
+    except ListingChangedError:
+        packing.changed.append(card.card_id)
+        return
+    except Exception as error:
+        packing.note(card, error)
+        box = BoxFile(b"", BoxIssue.UNREADABLE_FILE, None)
+        files = CardFiles((box,) * VIN_LENGTH, 0, 0)
+    packing.contents[row] = content_digest(files)
+    packing.stamps.append(tuple(box.stamp for box in files.boxes))
+    packing.extra_boxes[row] = files.extra_boxes
+    packing.ignored_files[row] = files.ignored_files
+    read = time.perf_counter()
+    for index, box in enumerate(files.boxes):
+        packing.issues[row, index] = _pack_box(packing, row, index, card, box)
+    packing.read_seconds += read - started
+    packing.preprocess_seconds += time.perf_counter() - read
+
+
+def _pack_box(packing: _Packing, row: int, index: int, card: CardRef, box: BoxFile) -> BoxIssue:
+    if box.issue is not BoxIssue.NONE:
+        return box.issue
+    try:
+        pixels, issue = packing.prepare(box.data)
+    except Exception as error:
+        packing.note(card, error)
+        return BoxIssue.UNDECODABLE
+    if issue is BoxIssue.NONE:
+        packing.pixels[row, index] = pixels
+    return BoxIssue(issue)
+
+
+def _finish(packing: _Packing, task: ShardTask) -> CardPack:
+    return CardPack(
+        shard=task.shard,
+        card_ids=tuple(card.card_id for card in task.cards),
+        pixels=packing.pixels,
+        issues=packing.issues,
+        extra_boxes=packing.extra_boxes,
+        ignored_files=packing.ignored_files,
+        content_digests=packing.contents,
+        stat_digest=stamps_digest(packing.stamps),
+        read_seconds=packing.read_seconds,
+        preprocess_seconds=packing.preprocess_seconds,
+    )

@@ -1,0 +1,139 @@
+"""Pixels to readings: the classifier, then the VIN rules."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vin_batch.classifier.base import Classifier
+from vin_batch.errors import ModelError
+from vin_batch.records import (
+    BoxIssue,
+    CardPack,
+    CharReading,
+    CheckDigitState,
+    DecisionPolicy,
+    Reading,
+    Status,
+)
+from vin_batch.vin.alphabet import ALPHABET, VIN_LENGTH
+
+CARDS_PER_CALL: Final = 256
+"""Cards per call of the classifier: 4,352 images, a multiple of every usual batch size, and
+under a second on two cores, so that a stop request is heard soon."""
+
+WORKER_DIED: Final = "worker_died"
+
+
+class Judge(Protocol):
+    """Turns log-probabilities into readings; ``vin.verdict.judge`` with its tables bound."""
+
+    def __call__(
+        self,
+        card_ids: Sequence[str],
+        log_probs: NDArray[np.float32],
+        issues: NDArray[np.uint8],
+        extra_boxes: NDArray[np.int32],
+    ) -> list[Reading]:
+        """Judge ``n`` cards; see ``vin.verdict.judge``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Readings of one shard in plan order, and the seconds that they took."""
+
+    readings: list[Reading]
+    classify_seconds: float
+    decode_seconds: float
+
+
+def score(
+    pack: CardPack, classifier: Classifier, judge: Judge, check: Callable[[], None]
+) -> Scored:
+    """Read the cards of a shard.
+
+    Args:
+        pack: Their pixels.
+        classifier: Pixels to log-probabilities.
+        judge: Log-probabilities to readings.
+        check: Called between groups of cards; may raise to stop.
+
+    Returns:
+        One reading per card.
+
+    Raises:
+        ModelError: The classifier's answer has a wrong shape or is not a number.
+    """
+    readings: list[Reading] = []
+    classify = decode = 0.0
+    for start in range(0, len(pack.card_ids), CARDS_PER_CALL):
+        check()
+        part = slice(start, start + CARDS_PER_CALL)
+        began = time.perf_counter()
+        log_probs = _classify(pack.pixels[part], classifier)
+        classified = time.perf_counter()
+        readings += judge(pack.card_ids[part], log_probs, pack.issues[part], pack.extra_boxes[part])
+        classify += classified - began
+        decode += time.perf_counter() - classified
+    if [reading.card_id for reading in readings] != list(pack.card_ids):
+        raise AssertionError(f"shard {pack.shard}: readings do not match its cards")
+    return Scored(readings, classify, decode)
+
+
+def _classify(pixels: NDArray[np.uint8], classifier: Classifier) -> NDArray[np.float32]:
+    cards = len(pixels)
+    flat = classifier.log_probs(pixels.reshape(-1, *pixels.shape[2:]))
+    if flat.shape != (cards * VIN_LENGTH, len(ALPHABET)) or not np.isfinite(flat.sum()):
+        raise ModelError(
+            f"model {classifier.card.name} gave {flat.shape} answers, or numbers that are none",
+            "Evaluate the model, or use another one with --model.",
+        )
+    return flat.reshape(cards, VIN_LENGTH, len(ALPHABET))
+
+
+def bind_judge(policy: DecisionPolicy) -> Judge:
+    """Load the VIN tables once and bind them and the policy to the judge."""
+    from vin_batch.vin.decoder import Decoder  # noqa: PLC0415 - tables load while workers start
+    from vin_batch.vin.verdict import judge  # noqa: PLC0415
+
+    decoder = Decoder()
+
+    def bound(
+        card_ids: Sequence[str],
+        log_probs: NDArray[np.float32],
+        issues: NDArray[np.uint8],
+        extra_boxes: NDArray[np.int32],
+    ) -> list[Reading]:
+        return judge(card_ids, log_probs, issues, extra_boxes, policy, decoder)
+
+    return bound
+
+
+def failed_reading(card_id: str, reason: str) -> Reading:
+    """The row of a card that no worker survived."""
+    issue = BoxIssue.NOT_READ.code
+    return Reading(
+        card_id=card_id,
+        status=Status.FAILED,
+        vin=None,
+        raw_vin="?" * VIN_LENGTH,
+        confidence=0.0,
+        check_digit=CheckDigitState.NOT_APPLICABLE,
+        changed=(),
+        reasons=(reason,),
+        chars=tuple(
+            CharReading(position, "?", 0.0, None, 0.0, issue)
+            for position in range(1, VIN_LENGTH + 1)
+        ),
+        alternatives=(),
+        wmi=None,
+        maker=None,
+        country=None,
+        model_years=(),
+    )

@@ -1,0 +1,196 @@
+"""Settings of a run: from a TOML file, then from flags, checked once."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from vin_batch._version import __version__
+from vin_batch.classifier.model_card import ModelCard, default_model_directory
+from vin_batch.errors import UsageError
+
+DEVICES: Final = ("auto", "cpu", "gpu")
+ENGINES: Final = ("local",)
+DEFAULT_SHARD_SIZE: Final = 1000
+"""Cards; 13 MB of pixels, and about a second of work lost when a shard is interrupted."""
+
+DEFAULT_SHARD_TIMEOUT: Final = 1800.0
+"""Seconds that a worker may take for a shard: 17,000 files at 10 ms each on a slow network
+disk take 170 s, and ten times that is surely stuck."""
+
+MAX_WORKERS: Final = 1024
+MAX_SHARD_SIZE: Final = 100_000
+"""Cards; beyond that the pixels in flight exceed the memory of common machines."""
+
+_PATHS: Final = ("archive", "output", "model")
+
+
+def default_workers() -> int:
+    """Processor cores that this process may use, counting affinity and container limits."""
+    from joblib.externals.loky import cpu_count  # noqa: PLC0415 - `--help` must stay light
+
+    return int(cpu_count())
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """Settings of one run.
+
+    Attributes:
+        archive: Root of the card folders.
+        output: The run directory.
+        model: The model directory.
+        device: ``auto``, ``cpu`` or ``gpu``.
+        workers: Processes that read and preprocess.
+        shard_size: Cards per shard.
+        limit: Read only the first cards of the archive; None for all.
+        engine: Who runs the workers.
+        shard_timeout: Seconds that a worker may take for one shard.
+    """
+
+    archive: Path
+    output: Path
+    model: Path
+    device: str
+    workers: int
+    shard_size: int
+    limit: int | None
+    engine: str
+    shard_timeout: float
+
+    def fingerprint(self, card: ModelCard) -> dict[str, Any]:
+        """Everything that changes results, flat and comparable; not workers or device."""
+        return {
+            "shard_size": self.shard_size,
+            "limit": self.limit,
+            "model_sha256": card.sha256,
+            "model_name": card.name,
+            "temperature": card.temperature,
+            **{f"policy.{name}": value for name, value in asdict(card.policy).items()},
+            "package_version": __version__,
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings for ``run.json``."""
+        return {
+            name: os.fspath(value) if isinstance(value, Path) else value
+            for name, value in asdict(self).items()
+        }
+
+
+SETTINGS: Final = tuple(field.name for field in fields(RunConfig))
+
+
+def load_config(file: Path | None, flags: Mapping[str, Any]) -> RunConfig:
+    """Merge defaults, the ``[run]`` table of a TOML file, and flags, in this order.
+
+    Args:
+        file: TOML file; relative paths in it start at its own folder.
+        flags: Settings by name; None means that the flag was not given.
+
+    Returns:
+        The checked settings.
+
+    Raises:
+        UsageError: An unknown key, a value of a wrong kind or range, or no archive or output.
+    """
+    values: dict[str, Any] = {
+        "model": default_model_directory(),
+        "device": "auto",
+        "workers": None,
+        "shard_size": DEFAULT_SHARD_SIZE,
+        "limit": None,
+        "engine": "local",
+        "shard_timeout": DEFAULT_SHARD_TIMEOUT,
+    }
+    values |= _read_toml(file) if file else {}
+    values |= {name: value for name, value in flags.items() if value is not None}
+    return validated(values)
+
+
+def validated(values: Mapping[str, Any]) -> RunConfig:
+    """Check settings and make them a configuration.
+
+    Raises:
+        UsageError: A setting is unknown, missing, or has a wrong kind or range.
+    """
+    unknown = sorted(set(values) - set(SETTINGS))
+    if unknown:
+        raise UsageError(
+            f"unknown setting {', '.join(unknown)}", f"Settings are: {', '.join(SETTINGS)}."
+        )
+    for name, how in (("archive", "ARCHIVE"), ("output", "-o RUN_DIR")):
+        if not values.get(name):
+            raise UsageError(f"{name} is not given", f"Give {how}, or `{name}` in [run].")
+    workers = values.get("workers")
+    config = RunConfig(
+        archive=_path(values, "archive"),
+        output=_path(values, "output"),
+        model=_path(values, "model"),
+        device=_choice(values, "device", DEVICES),
+        workers=default_workers() if workers is None else _count(values, "workers", MAX_WORKERS),
+        shard_size=_count(values, "shard_size", MAX_SHARD_SIZE),
+        limit=None if values.get("limit") is None else _count(values, "limit", 2**31 - 1),
+        engine=_choice(values, "engine", ENGINES),
+        shard_timeout=_seconds(values, "shard_timeout"),
+    )
+    _keep_apart(config)
+    return config
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read configuration {file}: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{file} is not TOML: {error}") from error
+    table = document.get("run", {})
+    if not isinstance(table, dict):
+        raise UsageError(f"{file}: `run` is not a table", "Write the settings below a line [run].")
+    return {
+        name: file.parent / value if name in _PATHS and isinstance(value, str) else value
+        for name, value in table.items()
+    }
+
+
+def _path(values: Mapping[str, Any], name: str) -> Path:
+    value = values[name]
+    if not isinstance(value, (str, Path)) or "\0" in str(value):
+        raise UsageError(f"{name} is not a path: {value!r}")
+    return Path(value)
+
+
+def _choice(values: Mapping[str, Any], name: str, allowed: tuple[str, ...]) -> str:
+    value = values[name]
+    if value not in allowed:
+        raise UsageError(f"{name} {value!r} is not available", f"Available: {', '.join(allowed)}.")
+    return str(value)
+
+
+def _count(values: Mapping[str, Any], name: str, most: int) -> int:
+    value = values[name]
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise UsageError(f"{name} must be a whole number from 1 to {most}, not {value!r}")
+    return value
+
+
+def _seconds(values: Mapping[str, Any], name: str) -> float:
+    value = values[name]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e9:
+        raise UsageError(f"{name} must be a positive number of seconds, not {value!r}")
+    return float(value)
+
+
+def _keep_apart(config: RunConfig) -> None:
+    archive, output = config.archive.resolve(), config.output.resolve()
+    if output == archive or archive in output.parents:
+        raise UsageError(
+            f"RUN_DIR {config.output} lies inside the archive {config.archive}",
+            "Results inside the archive would change it under the run: give a directory "
+            "elsewhere with -o.",
+        )
