@@ -1,0 +1,1 @@
+"""The VIN itself: alphabet, check digit, makers, prior, exact decoder, verdict."""
