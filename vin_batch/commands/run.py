@@ -1,0 +1,67 @@
+"""``vin-batch run``: read an archive, or resume."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from vin_batch.errors import ExitCode
+
+EPILOG = """\
+The same command with the same RUN_DIR resumes an interrupted run; what is finished is not
+read again. A complete run is left as it is.
+"""
+
+
+def add_parser(subparsers: Any) -> None:  # noqa: ANN401 - argparse does not name the type
+    """Add the command."""
+    parser = subparsers.add_parser("run", help="read an archive of cards, or resume", epilog=EPILOG)
+    parser.add_argument("archive", nargs="?", type=Path, metavar="ARCHIVE")
+    parser.add_argument("-o", "--output", type=Path, metavar="RUN_DIR", help="results go here")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="TOML file with a [run] table; flags win"
+    )
+    parser.add_argument("--model", type=Path, metavar="DIR", help="model directory")
+    parser.add_argument("--device", help="auto (default), cpu, or gpu, which must be there")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes that read files")
+    parser.add_argument("--shard-size", type=int, metavar="N", help="cards per shard (1000)")
+    parser.add_argument("--limit", type=int, metavar="N", help="read only the first N cards")
+    parser.add_argument("--engine", help="who runs the workers: local")
+    parser.add_argument(
+        "--shard-timeout", type=float, metavar="SECONDS", help="a worker is stuck after (1800)"
+    )
+    add_talk_flags(parser)
+
+
+def add_talk_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say how much the job tells, and how."""
+    parser.add_argument(
+        "--progress",
+        action=argparse.BooleanOptionalAction,
+        help="progress bar (default: on a terminal only)",
+    )
+    parser.add_argument("--log-level", default="info", help="debug, info, warning or error")
+    parser.add_argument("--log-format", default="text", choices=("text", "json"))
+
+
+def execute(args: argparse.Namespace) -> ExitCode:
+    """Run or resume."""
+    from vin_batch.commands._job import run_and_tell  # noqa: PLC0415
+    from vin_batch.config import load_config  # noqa: PLC0415
+
+    flags = {
+        name: getattr(args, name)
+        for name in (
+            "archive",
+            "output",
+            "model",
+            "device",
+            "workers",
+            "shard_size",
+            "limit",
+            "engine",
+            "shard_timeout",
+        )
+    }
+    return run_and_tell(load_config(args.config, flags), args)
