@@ -7,6 +7,7 @@ by the sum over all 33^17 strings, with no pruning and no margin in place of a p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -121,21 +122,30 @@ class Decoder:
 
 
 def check_log_probs(
-    log_probs: NDArray[np.floating], length: int = VIN_LENGTH, size: int = len(ALPHABET)
+    log_probs: NDArray[np.floating],
+    length: int = VIN_LENGTH,
+    size: int = len(ALPHABET),
+    card_ids: Sequence[str] | None = None,
 ) -> None:
     """Refuse arrays that cannot be log probabilities of boxes.
+
+    Args:
+        log_probs: What should be ``float32[n, length, size]``.
+        length: Number of boxes.
+        size: Number of classes.
+        card_ids: Names of the cards for the message; by default their index.
 
     Raises:
         ValueError: The shape is wrong or a number is not finite; says which card.
     """
     if log_probs.ndim != 3 or log_probs.shape[1:] != (length, size):
         raise ValueError(f"log_probs has shape {log_probs.shape}, expected [n, {length}, {size}]")
-    finite = np.isfinite(log_probs).all(axis=(1, 2))
-    if not finite.all():
-        card = int(np.flatnonzero(~finite)[0])
+    bad = np.flatnonzero(~np.isfinite(log_probs).all(axis=(1, 2)))
+    if len(bad):
+        card = card_ids[bad[0]] if card_ids else bad[0]
         raise ValueError(
-            f"log_probs of card {card} (and {int((~finite).sum()) - 1} others) holds NaN or "
-            "infinity; give finite log probabilities, or a constant row for an empty box"
+            f"log_probs of card {card} (and {len(bad) - 1} others) holds NaN or infinity; "
+            "give finite log probabilities, or a constant row for an empty box"
         )
 
 

@@ -23,7 +23,7 @@ from vin_batch.vin.rules import PrefixRules, Rules
 REGION_MASS: Final = {
     "soviet": 0.29,
     "cis": 0.15,
-    "elsewhere": 0.39,
+    "elsewhere": 0.38,
     "north_america": 0.15,
 }
 """Share of the cards by region of the WMI; the rest is for WMIs that are not listed.
@@ -33,7 +33,7 @@ of the 1990s and 2000s has many times that. A judgement, to be re-estimated from
 cards; a clear WMI outweighs it by orders of magnitude.
 """
 UNLISTED_MASS: Final = 1.0 - sum(REGION_MASS.values())
-UNLISTED_BY_COUNTRY: Final = 0.75
+UNLISTED_BY_COUNTRY: Final = 0.6
 """Share of the unlisted mass that follows the first two characters of listed WMIs; the
 rest is even over all codes. Unlisted makers come from countries that have listed ones."""
 SEEN_POWER: Final = 0.85
@@ -46,6 +46,7 @@ SMALLEST_SHARE: Final = 0.02
 _UNLISTED_GROUP: Final = {
     **dict.fromkeys("123457L", "check_always"),
     **dict.fromkeys("JMNSTVWK", "check_half"),
+    **dict.fromkeys("XY", "unlisted_east"),
 }
 """Group after an unlisted WMI by first character; ``check_rarely`` for the others."""
 

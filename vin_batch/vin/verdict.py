@@ -53,6 +53,9 @@ that a VIN can have: padding, year code 0 and a low serial number, about 7."""
 PADDING: Final = "000"
 """No WMI in use begins so, but short frame numbers are padded to 17 in this way."""
 
+CHUNK_CARDS: Final = 1024
+"""Cards judged at a time, so that memory does not grow with their number."""
+
 _MAX_LOG_ODDS: Final = 30.0
 
 
@@ -138,10 +141,35 @@ def judge(  # noqa: PLR0917 (the parallel arrays of one shard, in the order of a
         )
     if extra_boxes.shape != (cards,):
         raise ValueError(f"extra_boxes has shape {extra_boxes.shape}, expected ({cards},)")
+    readings: list[Reading] = []
+    for start in range(0, cards, CHUNK_CARDS):
+        chunk = slice(start, start + CHUNK_CARDS)
+        facts = _gather(
+            card_ids[chunk],
+            log_probs[chunk],
+            issues[chunk],
+            extra_boxes[chunk],
+            policy=policy,
+            decoder=decoder,
+        )
+        ids = enumerate(card_ids[chunk])
+        readings += [_reading(card_id, card, facts, policy) for card, card_id in ids]
+    return readings
+
+
+def _gather(
+    card_ids: Sequence[str],
+    log_probs: NDArray[np.floating],
+    issues: NDArray[np.uint8],
+    extra_boxes: NDArray[np.int32],
+    *,
+    policy: DecisionPolicy,
+    decoder: Decoder,
+) -> _Facts:
     usable = np.where((issues != BoxIssue.NONE)[:, :, None], np.float32(0.0), log_probs)
-    check_log_probs(usable)
+    check_log_probs(usable, card_ids=card_ids)
     decoded, ink = decoder.decode(usable), read_ink(usable)
-    facts = _Facts(
+    return _Facts(
         decoded=decoded,
         ink=ink,
         issues=issues,
@@ -150,7 +178,6 @@ def judge(  # noqa: PLR0917 (the parallel arrays of one shard, in the order of a
         check_states=check_states(decoded.best, decoded.check_use),
         faint=_faint_changes(decoded.best, ink),
     )
-    return [_reading(card_id, card, facts, policy) for card, card_id in enumerate(card_ids)]
 
 
 def confidences(posterior: NDArray[np.float64], policy: DecisionPolicy) -> NDArray[np.float64]:
@@ -284,13 +311,11 @@ def _causes_for_review(card: int, facts: _Facts, policy: DecisionPolicy) -> set[
         causes.add(Reason.CHANGED_BY_RULES)
     if not facts.decoded.listed[card]:
         causes.add(Reason.UNKNOWN_MAKER)
-    empty = VIN_LENGTH - int(facts.ink.read[card].sum())
     boxes = _box_reasons(card, facts)
-    if empty > policy.max_empty_boxes_accepted or Reason.EXTRA_BOXES in boxes or causes:
-        causes |= boxes
-    if empty > policy.max_empty_boxes_accepted and not causes:
-        causes.add(Reason.BLANK_BOXES)
-    return causes
+    if VIN_LENGTH - int(facts.ink.read[card].sum()) > policy.max_empty_boxes_accepted:
+        causes |= boxes or {Reason.BLANK_BOXES}
+    causes |= boxes & {Reason.EXTRA_BOXES}
+    return causes | boxes if causes else causes
 
 
 def _box_reasons(card: int, facts: _Facts) -> set[Reason]:
