@@ -41,9 +41,9 @@ def execute(args: argparse.Namespace) -> ExitCode:
     Raises:
         UsageError: The flags do not fit together.
     """
-    from vin_batch.synthesis.folders import Order, write_archive
-    from vin_batch.synthesis.samples import write_samples
-    from vin_batch.synthesis.vins import load_vins
+    from vin_batch.synthesis.folders import Order, write_archive  # noqa: PLC0415
+    from vin_batch.synthesis.samples import write_samples  # noqa: PLC0415
+    from vin_batch.synthesis.vins import load_vins  # noqa: PLC0415
 
     if args.samples:
         if args.cards is not None or args.vins is not None:

@@ -1,0 +1,1 @@
+"""Hands readings to other systems."""

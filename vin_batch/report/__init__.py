@@ -1,0 +1,1 @@
+"""Tells people and machines how a run went: progress, log, summary, report."""
