@@ -20,7 +20,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vin_batch.batch.atomic import write_atomic
 from vin_batch.batch.job import JobTools
+from vin_batch.batch.ledger import readings_digest
+from vin_batch.batch.rundir import RunDir
 from vin_batch.classifier.model_card import ModelCard
 from vin_batch.config import RunConfig, load_config
 from vin_batch.records import (
@@ -68,6 +71,7 @@ class FakeClassifier:
 
 
 def open_fake(card: ModelCard, device: str) -> FakeClassifier:
+    time.sleep(float(os.environ.get("FAKE_LOAD", "0")))
     return FakeClassifier(card, pause=float(os.environ.get("FAKE_PAUSE", "0")))
 
 
@@ -94,7 +98,7 @@ def _reading(card_id: str, log_probs: NDArray[np.float32], issues: NDArray[np.ui
         code = issue.code if issue else None
         chars.append(CharReading(index + 1, char, prob, None, 0.0, code))
     vin = "".join(char.char for char in chars)
-    failed = any(BoxIssue(int(issue)).is_file_failure for issue in issues)
+    failed = any(BoxIssue(int(i)).is_file_failure or i == BoxIssue.NOT_READ for i in issues)
     return Reading(
         card_id=card_id,
         status=Status.FAILED if failed else Status.REVIEW,
@@ -131,12 +135,20 @@ def silent_progress(total: int, before: int) -> Iterator[Recorder]:
     yield Recorder(total, before)
 
 
+def write_outputs(run_dir: Path) -> None:
+    """Derived files that say from which readings they were made."""
+    digest = readings_digest(RunDir(run_dir))
+    for path in RunDir(run_dir).outputs:
+        write_atomic(path, digest.encode(), "outputs")
+
+
 def fake_tools(**changes: object) -> JobTools:
     values: dict[str, object] = {
         "open_classifier": open_fake,
         "bind_judge": bind_fake,
         "prepare": prepare,
         "progress": silent_progress,
+        "finishers": (write_outputs,),
     }
     return JobTools(**(values | changes))  # type: ignore[arg-type]
 

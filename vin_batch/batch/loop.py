@@ -15,7 +15,7 @@ from vin_batch.batch.pool import Delivery, Round, WorkerPool
 from vin_batch.batch.publish import Publisher, pack_evidence, quarantine_evidence
 from vin_batch.batch.receipts import Receipt
 from vin_batch.batch.schedule import Schedule
-from vin_batch.batch.score import WORKER_DIED, Judge, failed_reading, score
+from vin_batch.batch.score import Judge, judge_unread, score
 from vin_batch.batch.signals import StopSignals
 from vin_batch.classifier.base import Classifier
 
@@ -136,7 +136,7 @@ class ShardLoop:
             strikes = self.schedule.strikes[shard]
             logger.error("shard %d is quarantined after %d losses: %s", shard, strikes, reason)
             cards = self.opened.plan.load(shard)
-            readings = [failed_reading(card.card_id, WORKER_DIED) for card in cards]
+            readings = judge_unread([card.card_id for card in cards], reader.judge)
             evidence = quarantine_evidence(len(cards), strikes, reason)
             _tell(reader, reader.publisher.publish(shard, cards, readings, evidence))
 

@@ -15,19 +15,14 @@ from vin_batch.errors import ModelError
 from vin_batch.records import (
     BoxIssue,
     CardPack,
-    CharReading,
-    CheckDigitState,
     DecisionPolicy,
     Reading,
-    Status,
 )
 from vin_batch.vin.alphabet import ALPHABET, VIN_LENGTH
 
 CARDS_PER_CALL: Final = 256
 """Cards per call of the classifier: 4,352 images, a multiple of every usual batch size, and
 under a second on two cores, so that a stop request is heard soon."""
-
-WORKER_DIED: Final = "worker_died"
 
 
 class Judge(Protocol):
@@ -115,25 +110,12 @@ def bind_judge(policy: DecisionPolicy) -> Judge:
     return bound
 
 
-def failed_reading(card_id: str, reason: str) -> Reading:
-    """The row of a card that no worker survived."""
-    issue = BoxIssue.NOT_READ.code
-    return Reading(
-        card_id=card_id,
-        status=Status.FAILED,
-        vin=None,
-        raw_vin="?" * VIN_LENGTH,
-        confidence=0.0,
-        check_digit=CheckDigitState.NOT_APPLICABLE,
-        changed=(),
-        reasons=(reason,),
-        chars=tuple(
-            CharReading(position, "?", 0.0, None, 0.0, issue)
-            for position in range(1, VIN_LENGTH + 1)
-        ),
-        alternatives=(),
-        wmi=None,
-        maker=None,
-        country=None,
-        model_years=(),
+def judge_unread(card_ids: Sequence[str], judge: Judge) -> list[Reading]:
+    """The rows of cards whose pixels nobody has: failed, 17 boxes not read."""
+    n = len(card_ids)
+    return judge(
+        card_ids,
+        np.zeros((n, VIN_LENGTH, len(ALPHABET)), dtype=np.float32),
+        np.full((n, VIN_LENGTH), BoxIssue.NOT_READ, dtype=np.uint8),
+        np.zeros(n, dtype=np.int32),
     )

@@ -1,0 +1,32 @@
+"""Runs the job with stand-ins in a process of its own: ``crash_driver.py BASE [name=value]``.
+
+``BASE`` holds ``archive`` and ``model``; the run goes to ``BASE/run``, or to ``output``.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from batch_fakes import fake_tools, make_config
+from vin_batch.batch.job import run_job
+from vin_batch.errors import VinBatchError
+
+
+def main() -> int:
+    base = Path(sys.argv[1])
+    flags: dict[str, object] = {}
+    for argument in sys.argv[2:]:
+        name, _, value = argument.partition("=")
+        number = float(value) if name == "shard_timeout" else int(value) if value.isdigit() else 0
+        flags[name] = number or Path(value)
+    try:
+        outcome = run_job(make_config(base, **flags), fake_tools())
+    except VinBatchError as error:
+        print(f"{type(error).__name__}: {error.message}", file=sys.stderr)
+        return int(error.exit_code)
+    return int(outcome.exit_code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
