@@ -98,11 +98,21 @@ def test_clear_letters_win_over_the_rule_that_a_serial_is_digits(decoder: Decode
     assert best(read(decoder, ink(odd, sure=0.99999))) == odd
 
 
-@pytest.mark.parametrize("wmi", ["XT4", "9NA", "XXB"])
-def test_a_clear_unlisted_wmi_wins(decoder: Decoder, wmi: str) -> None:
-    decoded = read(decoder, ink(wmi + SOVIET[3:], sure=0.99999))
-    assert best(decoded) == wmi + SOVIET[3:]
+@pytest.mark.parametrize("vin", ["XT4968900K1491754", "9NA210990K1491754", "9NAH59H4X5G118341"])
+def test_a_clear_unlisted_wmi_wins(decoder: Decoder, vin: str) -> None:
+    decoded = read(decoder, ink(vin, sure=0.99999))
+    assert best(decoded) == vin
     assert not decoded.listed[0]
+
+
+@pytest.mark.parametrize("position", range(4, 18))
+@pytest.mark.parametrize("character", ["7", "K", "Z"])
+def test_a_clear_character_wins_over_any_position_rule(
+    decoder: Decoder, position: int, character: str
+) -> None:
+    for vin in (SOVIET, VOLKSWAGEN, "WF0AXXGCDA5R12345", "WDB2020201F123456"):
+        odd = vin[: position - 1] + character + vin[position:]
+        assert best(read(decoder, ink(odd, sure=0.99999))) == odd
 
 
 def test_a_serial_letter_is_read_as_the_digit_it_resembles(decoder: Decoder) -> None:

@@ -89,6 +89,16 @@ def test_a_character_that_only_the_rules_made_goes_to_review(decoder: Decoder) -
     assert reading.reasons == ("changed_by_rules",)
 
 
+def test_the_rules_never_overrule_clear_ink_unseen(decoder: Decoder) -> None:
+    card = ink("9" + SOVIET[1:], sure=0.999999)
+    generous = DecisionPolicy(slope=1.0, intercept=5.0, accept_confidence=0.5)
+    reading = one(decoder, card, policy=generous)
+    assert reading.vin == SOVIET
+    assert reading.confidence > 0.9999
+    assert reading.status is Status.REVIEW
+    assert reading.reasons == ("changed_by_rules",)
+
+
 def test_a_change_that_the_ink_allows_is_accepted(decoder: Decoder) -> None:
     reading = one(decoder, ink(AMERICAN, p15={"8": 0.6, "3": 0.4}))
     assert reading.status is Status.ACCEPTED

@@ -20,7 +20,7 @@ from vin_batch.vin.priors import vin_rules
 from vin_batch.vin.ranking import rank
 from vin_batch.vin.rules import PREFIX_LENGTH, Rules
 
-INK_DOUBT: Final = 1e-4
+INK_DOUBT: Final = 3e-5
 """Probability that a box's ink says nothing at all, whatever the classifier claims.
 
 No classifier is calibrated far out in its tails; without this floor one wild box could

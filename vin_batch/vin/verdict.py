@@ -43,6 +43,9 @@ FAINT_INK: Final = 0.01
 """Below this ink probability, a character was chosen by the rules and not by the ink."""
 LARGE_MARGIN: Final = 0.9999
 """Confidence from which the rules alone may choose a character."""
+EXCLUDED_INK: Final = 1e-4
+"""Below this ink probability the rules may never choose a character unseen: either the
+classifier failed or the clerk wrote another number than the rules expect."""
 NOT_A_VIN_EVIDENCE: Final = -12.0
 """Below this ``Decoded.log_evidence`` no VIN explains the text: random characters do so
 150,000 times better. The oddest of 6,000 realistic VINs reach -10, clear random text has
@@ -105,7 +108,7 @@ class _Facts:
     extra_boxes: NDArray[np.int32]
     confidence: NDArray[np.float64]
     check_states: tuple[CheckDigitState, ...]
-    faint: NDArray[np.bool_]
+    weakest_change: NDArray[np.float64]
 
 
 def judge(  # noqa: PLR0917 (the parallel arrays of one shard, in the order of a card's life)
@@ -176,7 +179,7 @@ def _gather(
         extra_boxes=extra_boxes,
         confidence=confidences(decoded.posterior, policy),
         check_states=check_states(decoded.best, decoded.check_use),
-        faint=_faint_changes(decoded.best, ink),
+        weakest_change=_weakest_changes(decoded.best, ink),
     )
 
 
@@ -221,10 +224,11 @@ def check_states(
     )
 
 
-def _faint_changes(best: NDArray[np.int8], ink: InkReading) -> NDArray[np.bool_]:
-    """Cards where the rules chose a character that the ink all but excludes."""
+def _weakest_changes(best: NDArray[np.int8], ink: InkReading) -> NDArray[np.float64]:
+    """Smallest ink probability of a character that replaces another; 1 without changes."""
     chosen = np.take_along_axis(ink.probs, best[:, :, None].astype(np.int64), axis=2)[:, :, 0]
-    return np.asarray((ink.read & (best != ink.first) & (chosen < FAINT_INK)).any(axis=1))
+    changed = ink.read & (best != ink.first)
+    return np.asarray(np.where(changed, chosen, 1.0).min(axis=1, initial=1.0))
 
 
 def _reading(card_id: str, card: int, facts: _Facts, policy: DecisionPolicy) -> Reading:
@@ -307,7 +311,8 @@ def _causes_for_review(card: int, facts: _Facts, policy: DecisionPolicy) -> set[
         causes.add(Reason.LOW_CONFIDENCE)
     if facts.check_states[card] is CheckDigitState.INVALID:
         causes.add(Reason.CHECK_DIGIT_MISMATCH)
-    if facts.faint[card] and confidence < LARGE_MARGIN:
+    weakest = facts.weakest_change[card]
+    if weakest < EXCLUDED_INK or (weakest < FAINT_INK and confidence < LARGE_MARGIN):
         causes.add(Reason.CHANGED_BY_RULES)
     if not facts.decoded.listed[card]:
         causes.add(Reason.UNKNOWN_MAKER)
