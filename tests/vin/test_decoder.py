@@ -110,7 +110,10 @@ def test_a_clear_unlisted_wmi_wins(decoder: Decoder, vin: str) -> None:
 def test_a_clear_character_wins_over_any_position_rule(
     decoder: Decoder, position: int, character: str
 ) -> None:
-    for vin in (SOVIET, VOLKSWAGEN, "WF0AXXGCDA5R12345", "WDB2020201F123456"):
+    vins = [SOVIET, VOLKSWAGEN, "WF0AXXGCDA5R12345"]
+    if position != 4:  # where Mercedes-Benz tells its two ways of numbering apart
+        vins.append("WDB2020201F123456")
+    for vin in vins:
         odd = vin[: position - 1] + character + vin[position:]
         assert best(read(decoder, ink(odd, sure=0.99999))) == odd
 
