@@ -33,8 +33,9 @@ pytestmark = pytest.mark.skipif(
 def look_alike_points() -> NDArray[np.float64]:
     """``float64[33, 33]``: unit vectors, nearer to each other where characters look alike."""
     likeness = np.eye(len(ALPHABET))
-    for one, other in LOOK_ALIKES.split():
-        likeness[INDEX[one], INDEX[other]] = likeness[INDEX[other], INDEX[one]] = 0.35
+    for pair in LOOK_ALIKES.split():
+        one, other = (INDEX[character] for character in pair)
+        likeness[one, other] = likeness[other, one] = 0.35
     values, vectors = np.linalg.eigh(likeness)
     points = vectors * np.sqrt(np.maximum(values, 1e-3))
     return np.asarray(points / np.linalg.norm(points, axis=1, keepdims=True))

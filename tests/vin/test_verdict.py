@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from vin_batch.records import BoxIssue, CheckDigitState, DecisionPolicy, Reading, Status
 from vin_batch.vin.decoder import Decoder
-from vin_batch.vin.verdict import Reason, confidences, judge
+from vin_batch.vin.reasons import REASON_OF_ISSUE, Reason
+from vin_batch.vin.verdict import confidences, judge
 from vin_ink import ink, noisy_cards
 
 SOVIET = "XTA210990K1491754"
@@ -272,6 +273,12 @@ def test_confidence_is_the_recalibrated_posterior_and_never_above_it(
     exact = 1 / (1 + np.exp(-(slope * odds + intercept)))
     assert confidence <= exact + 1e-12
     assert confidence == pytest.approx(exact, abs=2e-6)
+
+
+def test_every_issue_of_a_box_has_a_reason() -> None:
+    assert set(REASON_OF_ISSUE) == set(BoxIssue) - {BoxIssue.NONE}
+    failures = {issue for issue in BoxIssue if issue.is_file_failure}
+    assert {i for i, r in REASON_OF_ISSUE.items() if r is Reason.FILE_FAILURES} == failures
 
 
 def test_no_cards(decoder: Decoder) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 import numpy as np
@@ -33,7 +32,10 @@ from vin_batch.vin.check_digit import CHECK_POSITION, VIN_SCHEME, residues
 from vin_batch.vin.decoder import Decoded, Decoder, check_log_probs
 from vin_batch.vin.ink import NOTHING, InkReading, cut, read_ink
 from vin_batch.vin.model_year import model_years
+from vin_batch.vin.reasons import LOST_ISSUES, REASON_OF_ISSUE, Reason, in_order
 from vin_batch.vin.wmi import lookup
+
+__all__ = ["Reason", "check_states", "confidences", "judge"]
 
 LIKELY_USE: Final = 0.5
 """From this probability on that the maker uses a check digit, a mismatch is ``invalid``."""
@@ -60,42 +62,6 @@ CHUNK_CARDS: Final = 1024
 """Cards judged at a time, so that memory does not grow with their number."""
 
 _MAX_LOG_ODDS: Final = 30.0
-
-
-class Reason(StrEnum):
-    """Why a card was not accepted. Stable codes; readings list them in this order."""
-
-    NO_BOXES = "no_boxes"
-    """The card has no box image at all."""
-    NOT_READ = "not_read"
-    """The process that should have read the card died, again and again."""
-    TOO_FEW_BOXES = "too_few_boxes"
-    """Fewer boxes gave evidence than ``DecisionPolicy.min_read_boxes``."""
-    ZERO_PADDED_NUMBER = "zero_padded_number"
-    """The text begins with zeros: a shorter factory number filled up to 17 boxes."""
-    NOT_A_VIN = "not_a_vin"
-    """The text is clear, and no VIN explains it: a placeholder or another number."""
-    LOW_CONFIDENCE = "low_confidence"
-    """The confidence is below ``DecisionPolicy.accept_confidence``."""
-    CHECK_DIGIT_MISMATCH = "check_digit_mismatch"
-    """The maker uses a check digit and it does not fit."""
-    CHANGED_BY_RULES = "changed_by_rules"
-    """The rules chose a character that the ink all but excludes."""
-    MISSING_BOXES = "missing_boxes"
-    """Some positions have no file."""
-    BLANK_BOXES = "blank_boxes"
-    """Some boxes hold no ink."""
-    BLOT_BOXES = "blot_boxes"
-    """Some boxes hold ink without a legible shape."""
-    FILE_FAILURES = "file_failures"
-    """Some files could not be turned into an image."""
-    DUPLICATE_BOXES = "duplicate_boxes"
-    """Some positions have two or more files."""
-    EXTRA_BOXES = "extra_boxes"
-    """The card has images beyond the 17 positions."""
-    UNKNOWN_MAKER = "unknown_maker"
-    """The first three characters are on no list of makers: a rare maker, a misread one, or
-    a number that only looks like a VIN (frame numbers of Japanese imports do)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +210,7 @@ def _reading(card_id: str, card: int, facts: _Facts, policy: DecisionPolicy) -> 
             confidence=0.0,
             check_digit=CheckDigitState.NOT_APPLICABLE,
             changed=(),
-            reasons=_in_order(reasons),
+            reasons=in_order(reasons),
             chars=chars,
             alternatives=(),
             wmi=None,
@@ -263,7 +229,7 @@ def _reading(card_id: str, card: int, facts: _Facts, policy: DecisionPolicy) -> 
         confidence=float(facts.confidence[card]),
         check_digit=facts.check_states[card],
         changed=tuple(i for i, (a, b) in enumerate(zip(vin, raw_vin, strict=True), 1) if a != b),
-        reasons=_in_order(causes),
+        reasons=in_order(causes),
         chars=chars,
         alternatives=_alternatives(card, facts),
         wmi=vin[:3],
@@ -283,7 +249,7 @@ def _no_reading(
         return Status.FAILED, {Reason.NO_BOXES} | (found & {Reason.EXTRA_BOXES})
     read = int(facts.ink.read[card].sum())
     if read < policy.min_read_boxes:
-        lost = sum(issue in _LOST for issue in issues.tolist())
+        lost = sum(BoxIssue(issue) in LOST_ISSUES for issue in issues.tolist())
         failed = lost > 0 and read + lost >= policy.min_read_boxes
         return Status.FAILED if failed else Status.UNREADABLE, {Reason.TOO_FEW_BOXES} | found
     other = _other_number(card, facts)
@@ -324,29 +290,8 @@ def _causes_for_review(card: int, facts: _Facts, policy: DecisionPolicy) -> set[
 
 
 def _box_reasons(card: int, facts: _Facts) -> set[Reason]:
-    reasons = {_REASON_OF_ISSUE[int(issue)] for issue in facts.issues[card] if issue}
+    reasons = {REASON_OF_ISSUE[BoxIssue(issue)] for issue in facts.issues[card] if issue}
     return reasons | ({Reason.EXTRA_BOXES} if facts.extra_boxes[card] > 0 else set())
-
-
-_LOST: Final = {issue for issue in BoxIssue if issue.is_file_failure} | {BoxIssue.NOT_READ}
-"""Boxes that exist on the card and might be read once their files are repaired."""
-_REASON_OF_ISSUE: Final = {
-    issue.value: Reason.FILE_FAILURES
-    if issue.is_file_failure
-    else {
-        BoxIssue.MISSING: Reason.MISSING_BOXES,
-        BoxIssue.DUPLICATE: Reason.DUPLICATE_BOXES,
-        BoxIssue.BLANK: Reason.BLANK_BOXES,
-        BoxIssue.BLOT: Reason.BLOT_BOXES,
-        BoxIssue.NOT_READ: Reason.NOT_READ,
-    }[issue]
-    for issue in BoxIssue
-    if issue is not BoxIssue.NONE
-}
-
-
-def _in_order(reasons: set[Reason]) -> tuple[str, ...]:
-    return tuple(reason.value for reason in Reason if reason in reasons)
 
 
 def _chars(card: int, raw_vin: str, facts: _Facts) -> tuple[CharReading, ...]:
