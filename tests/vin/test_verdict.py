@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vin_batch.records import BoxIssue, CheckDigitState, DecisionPolicy, Reading, Status
+from vin_batch.vin.check_digit import is_valid
 from vin_batch.vin.decoder import Decoder
 from vin_batch.vin.reasons import REASON_OF_ISSUE, Reason
 from vin_batch.vin.verdict import confidences, judge
@@ -78,6 +79,33 @@ def test_a_mismatch_where_the_maker_always_uses_one_is_never_accepted(decoder: D
     assert reading.check_digit is CheckDigitState.INVALID
     assert reading.status is Status.REVIEW
     assert "check_digit_mismatch" in reading.reasons
+
+
+@pytest.mark.parametrize(
+    ("vin", "state"),
+    [
+        ("1G4AH59H45G118341", CheckDigitState.VALID),
+        ("WAUZZZ8P46A643261", CheckDigitState.VALID),  # fillers, but no Z at 9
+        ("WVWZZZ3CZ6P995967", CheckDigitState.NOT_APPLICABLE),  # Z at 9
+        ("W1N4M4HB4PW061452", CheckDigitState.VALID),  # Mercedes with letters
+        ("WDB2020201F123456", CheckDigitState.NOT_APPLICABLE),  # Mercedes with digits
+        ("WF0AXXGCDA5R12345", CheckDigitState.NOT_APPLICABLE),
+        ("VF1KZ890H54498545", CheckDigitState.NOT_APPLICABLE),  # Renault: some do
+        ("XTA210990K1491754", CheckDigitState.NOT_APPLICABLE),
+        ("1G4AH59H75G118341", CheckDigitState.INVALID),
+    ],
+)
+def test_check_digit_states(decoder: Decoder, vin: str, state: CheckDigitState) -> None:
+    reading = one(decoder, ink(vin, sure=0.999999))
+    assert reading.vin == vin
+    assert reading.check_digit is state
+
+
+def test_a_chance_match_of_a_maker_without_check_digits_says_nothing(decoder: Decoder) -> None:
+    chance = next(v for n in range(200) if is_valid(v := f"XTA210990K1{n:06d}"))
+    reading = one(decoder, ink(chance))
+    assert reading.vin == chance
+    assert reading.check_digit is CheckDigitState.NOT_APPLICABLE
 
 
 def test_a_character_that_only_the_rules_made_goes_to_review(decoder: Decoder) -> None:

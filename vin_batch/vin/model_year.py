@@ -22,7 +22,7 @@ FIRST_SOVIET_YEAR: Final = 1983
 FIRST_NA_LETTER_YEAR: Final = 2010
 """From this model year on, position 7 of a North American light vehicle is a letter."""
 
-_FORD_EUROPE: Final = "WF0"
+_FORD_EUROPE: Final = frozenset(("WF0", "WE0"))
 _FORD_EUROPE_YEAR: Final = 11
 _YEAR: Final = 10
 _NORTH_AMERICA: Final = frozenset("123457")
@@ -63,7 +63,7 @@ def model_years(vin: str, latest: int = LATEST_YEAR) -> tuple[int, ...]:
 def year_position(vin: str) -> int | None:
     """1-based position of the year code, or None where the maker writes none."""
     wmi = vin[:3]
-    if wmi == _FORD_EUROPE:
+    if wmi in _FORD_EUROPE:
         return _FORD_EUROPE_YEAR
     if wmi in _NO_YEAR_WMIS or (wmi in _BAUMUSTER_WMIS and vin[3:9].isdigit()):
         return None

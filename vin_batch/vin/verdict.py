@@ -38,7 +38,9 @@ from vin_batch.vin.wmi import lookup
 __all__ = ["Reason", "check_states", "confidences", "judge"]
 
 LIKELY_USE: Final = 0.5
-"""From this probability on that the maker uses a check digit, a mismatch is ``invalid``."""
+"""From this probability on that it was meant as one, a fitting check digit is ``valid``."""
+SURE_USE: Final = 0.8
+"""From this probability on that the maker uses one, a mismatch is ``invalid``."""
 CHANCE_MATCH: Final = 1.0 / 11.0
 """How often a number without a check digit seems to have a valid one."""
 FAINT_INK: Final = 0.01
@@ -171,7 +173,7 @@ def check_states(
     """Tell what the check digits say.
 
     A digit that fits is ``valid`` when it is more likely a check digit than chance; one
-    that does not fit is ``invalid`` when the maker likely uses one; else the rule is
+    that does not fit is ``invalid`` when the maker almost surely uses one; else the rule is
     ``not_applicable``.
 
     Args:
@@ -184,7 +186,7 @@ def check_states(
         CheckDigitState.VALID
         if fit and digit_meant >= LIKELY_USE
         else CheckDigitState.INVALID
-        if not fit and use >= LIKELY_USE
+        if not fit and use >= SURE_USE
         else CheckDigitState.NOT_APPLICABLE
         for fit, digit_meant, use in zip(fits, meant, check_use, strict=True)
     )
