@@ -1,0 +1,1 @@
+"""Classifier: the model card, the engines that compute it, the alphabets."""

@@ -137,7 +137,8 @@ def _end_coverage(dark: NDArray[np.uint8], path: _Path) -> float:
     width = dark.shape[1]
     end = max(2, width // 6)
     covered = dark[path.rows, np.arange(width)]
-    return min(np.count_nonzero(covered[:end]), np.count_nonzero(covered[-end:])) / end
+    worse = min(np.count_nonzero(covered[:end]), np.count_nonzero(covered[-end:]))
+    return int(worse) / end
 
 
 def _extent(dark: NDArray[np.uint8], path: _Path, limit: int) -> tuple[int, int]:

@@ -83,7 +83,7 @@ def _quantiles(values: NDArray[np.uint8], shares: tuple[float, ...]) -> list[flo
 
 def _is_light_on_dark(smooth: NDArray[np.uint8]) -> bool:
     """Tell polarity: ink is the minority, so the tones' third moment points at it."""
-    values = smooth.astype(np.float32)
+    values = smooth[::2, ::2].astype(np.float32)
     height, width = values.shape
     y = np.linspace(-1, 1, height, dtype=np.float32)
     x = np.linspace(-1, 1, width, dtype=np.float32)

@@ -119,10 +119,7 @@ def _edge_remnants(stats: NDArray[np.int32], shape: tuple[int, ...]) -> NDArray[
     right, bottom = left + stats[:, 2], top + stats[:, 3]
     deep_y, deep_x = REMNANT_MARGIN * height, REMNANT_MARGIN * width
     remnant: NDArray[np.bool_] = (
-        (bottom <= deep_y)
-        | (top >= height - deep_y)
-        | (right <= deep_x)
-        | (left >= width - deep_x)
+        (bottom <= deep_y) | (top >= height - deep_y) | (right <= deep_x) | (left >= width - deep_x)
     )
     return remnant
 
@@ -142,4 +139,4 @@ def _is_blot(keep: NDArray[np.bool_]) -> bool:
         return True
     padded = np.pad(keep.astype(np.uint8), 1)
     radius = float(cv2.distanceTransform(padded, cv2.DIST_L2, 3).max())
-    return radius - 0.5 > BLOT_PEN * max(height, width)
+    return bool(radius - 0.5 > BLOT_PEN * max(height, width))

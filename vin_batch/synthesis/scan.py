@@ -227,7 +227,7 @@ def _gaps(length: int, share: float, rng: np.random.Generator) -> NDArray[np.flo
     keep = np.ones(length, np.float32)
     missing = share * length
     while missing > 1:
-        gap = int(min(missing, rng.integers(2, max(3, length // 3))))
+        gap = min(int(missing), int(rng.integers(2, max(3, length // 3))))
         start = int(rng.integers(0, length))
         keep[start : start + gap] = rng.uniform(0, 0.4)
         missing -= gap
@@ -261,5 +261,4 @@ def _compress(crop: NDArray[np.uint8], quality: int | None) -> NDArray[np.uint8]
     if quality is None:
         return crop
     _, data = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    decoded: NDArray[np.uint8] = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE).astype(np.uint8)
-    return decoded
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), np.uint8)

@@ -1,0 +1,1 @@
+"""Training: glyph packs, drawn boxes, the network, calibration and measurement."""

@@ -1,0 +1,101 @@
+"""``vin-batch train``: from glyph packs to a calibrated model directory."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vin_batch.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from vin_batch.training.fit import TrainingPlan
+
+DESCRIPTION = """\
+Trains the recogniser on glyph packs, drawn into synthetic scanned boxes and put through
+the production preprocessing; then calibrates it on people it has not seen and measures it.
+An interrupted training goes on with the same command. Needs about 3 GB of memory.
+"""
+_EPILOG = """\
+A data folder holds train/*.npz and evaluate/*.npz; each pack has X (uint8 [n, h, w], dark
+ink on white) and y (one character each), optionally writer, label_prob and is_test.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "train",
+        help="train, calibrate and measure a recogniser",
+        description=DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of glyph packs")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="model directory to write")
+    parser.add_argument("--config", type=Path, help="TOML file with a [train] table")
+    parser.add_argument(
+        "--work", type=Path, help="folder for checkpoints and history (default: OUT/../.OUT-work)"
+    )
+    parser.add_argument("--pools", type=int, help="pools of images, drawn one after the other")
+    parser.add_argument("--pool-images", type=int, help="images of a pool")
+    parser.add_argument("--passes", type=int, help="how often each pool is shown")
+    parser.add_argument("--seed", type=int, help="seed of pools, weights and order")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="drawing processes")
+    parser.add_argument(
+        "--cards", type=int, default=4000, help="cards per level for calibration and measurement"
+    )
+    parser.add_argument(
+        "--calibrate-only",
+        action="store_true",
+        help="keep the weights of OUT; fit temperature and threshold again",
+    )
+
+
+def execute(args: argparse.Namespace) -> ExitCode:
+    """Run the command."""
+    from vin_batch.report.logs import configure_logging  # noqa: PLC0415
+    from vin_batch.training import course, model_readme, publish  # noqa: PLC0415
+    from vin_batch.vin.alphabet import ALPHABET  # noqa: PLC0415
+
+    configure_logging("INFO")
+    data = course.load_data(args.data, ALPHABET)
+    if not args.calibrate_only:
+        work = args.work or args.out.parent / f".{args.out.name}-work"
+        course.train(data, ALPHABET, _plan(args), args.out, work)
+    course.calibrate(args.out, data, args.cards, args.workers)
+    characters, cards = course.measure(args.out, data, args.cards, args.workers)
+    publish.update_card(args.out, metrics=course.metrics_json(characters, cards))
+    model_readme.write_model_readme(args.out)
+    print(model_readme.measurement_text(characters, cards))
+    return ExitCode.DONE
+
+
+def _plan(args: argparse.Namespace) -> TrainingPlan:
+    from vin_batch.training.fit import TrainingPlan  # noqa: PLC0415
+
+    known = {field.name for field in fields(TrainingPlan)}
+    values: dict[str, Any] = _table(args.config, known) if args.config else {}
+    for name in ("pools", "pool_images", "passes", "seed", "workers"):
+        if getattr(args, name) is not None:
+            values[name] = getattr(args, name)
+    if values.get("pool_images", 1) < 1 or values.get("pools", 1) < 1:
+        raise UsageError("pools and pool images must be positive")
+    return TrainingPlan(**values)
+
+
+def _table(path: Path, known: set[str]) -> dict[str, object]:
+    import tomllib  # noqa: PLC0415
+
+    try:
+        table = dict(tomllib.loads(path.read_text(encoding="utf-8")).get("train", {}))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from error
+    if unknown := sorted(set(table) - known):
+        raise UsageError(
+            f"{path} has unknown keys in [train]: {', '.join(unknown)}",
+            f"Known are {', '.join(sorted(known))}.",
+        )
+    return table

@@ -1,0 +1,54 @@
+"""Lines of the character job, among them the formats of the earlier scripts."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Final
+
+from vin_batch.batch.characters import Character
+
+CSV_HEADER: Final = "path,char,ascii,prob,second,second_prob,issue\n"
+
+
+def ascii_line(character: Character) -> str:
+    """``67, /path/letter_C.jpg``: the code of the character, as the earlier scripts did."""
+    return f"{ord(character.char)}, {character.path}\n"
+
+
+def ascii_char_line(character: Character) -> str:
+    """``67, C, /path/letter_C.jpg``."""
+    return f"{ord(character.char)}, {character.char}, {character.path}\n"
+
+
+def csv_line(character: Character) -> str:
+    """One row of RFC 4180, columns as ``CSV_HEADER``."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(
+        [
+            character.path,
+            character.char,
+            ord(character.char),
+            character.prob,
+            character.second,
+            character.second_prob,
+            character.issue,
+        ]
+    )
+    return buffer.getvalue()
+
+
+def jsonl_line(character: Character) -> str:
+    """One JSON object."""
+    return json.dumps(asdict(character), ensure_ascii=False) + "\n"
+
+
+FORMATS: Final[dict[str, Callable[[Character], str]]] = {
+    "ascii": ascii_line,
+    "ascii-char": ascii_char_line,
+    "csv": csv_line,
+    "jsonl": jsonl_line,
+}

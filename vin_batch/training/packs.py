@@ -1,0 +1,118 @@
+"""Glyph packs: labelled images of single handwritten characters, split by writer.
+
+A pack is an ``.npz`` without pickles: ``X`` ``uint8[n, h, w]`` dark ink on white, ``y`` one
+character each, and optionally ``writer``, ``label_prob``, ``is_test``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vin_batch.errors import UsageError
+
+MIN_LABEL_PROB: Final = 0.5
+"""Labels that an independent classifier believed less than this are left out."""
+HELD_OUT_SHARE: Final = 0.1
+"""Share of the writers (or of the last images, where writers are unknown) kept for tests."""
+INK_LEVEL: Final = 60
+"""Grey levels darker than white that count as ink when a glyph is cut out (of 255)."""
+MIN_GLYPH_SIDE: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class GlyphPack:
+    """Characters of one source.
+
+    Attributes:
+        name: Name of the source.
+        images: ``uint8[n, h, w]``, dark ink on white.
+        labels: ``str[n]``, one character each, all inside the wanted alphabet.
+        held_out: ``bool[n]``, True for images that are never trained on.
+    """
+
+    name: str
+    images: NDArray[np.uint8]
+    labels: NDArray[np.str_]
+    held_out: NDArray[np.bool_]
+
+    def part(self, held_out: bool) -> GlyphPack:
+        """The training or the held-out part."""
+        chosen = self.held_out == held_out
+        return GlyphPack(self.name, self.images[chosen], self.labels[chosen], self.held_out[chosen])
+
+
+def load_pack(path: Path, alphabet: str) -> GlyphPack:
+    """Read one pack.
+
+    Args:
+        path: The ``.npz`` file.
+        alphabet: Wanted characters; others are dropped.
+
+    Returns:
+        The pack without unwanted classes and doubtful labels.
+
+    Raises:
+        UsageError: The file is not a pack.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            fields = {name: data[name] for name in data.files}
+        images, labels = fields["X"], fields["y"].astype(str)
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(
+            f"{path} is not a glyph pack: {error}",
+            "A pack holds X (uint8 [n, h, w]) and y (one character each), without pickles.",
+        ) from error
+    wanted = np.isin(labels, list(alphabet))
+    if "label_prob" in fields:
+        wanted &= fields["label_prob"] >= MIN_LABEL_PROB
+    held_out = _held_out(fields, len(labels))
+    return GlyphPack(path.stem, images[wanted], labels[wanted], held_out[wanted])
+
+
+def load_packs(folder: Path, alphabet: str) -> list[GlyphPack]:
+    """Read all packs of a folder, in name order.
+
+    Raises:
+        UsageError: There is none.
+    """
+    paths = sorted(folder.glob("*.npz"))
+    if not paths:
+        raise UsageError(
+            f"no glyph packs (*.npz) in {folder}",
+            "Name the folder of training packs with --data; the README says what they hold.",
+        )
+    return [load_pack(path, alphabet) for path in paths]
+
+
+def _held_out(fields: dict[str, NDArray[np.generic]], count: int) -> NDArray[np.bool_]:
+    if "is_test" in fields:
+        return fields["is_test"].astype(bool)
+    every = round(1 / HELD_OUT_SHARE)
+    if "writer" in fields:
+        return np.asarray(fields["writer"].astype(np.int64) % every == 0)
+    # Neighbours in a file mostly share a writer, so the end of the file is cut off whole.
+    return np.arange(count) >= count * (1 - HELD_OUT_SHARE)
+
+
+def ink_mask(image: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+    """Cut a glyph to its ink.
+
+    Args:
+        image: ``uint8[h, w]``, dark ink on white.
+
+    Returns:
+        ``float32`` ink cover 0 to 1, or None where there is no glyph.
+    """
+    ink = 255 - image
+    rows = np.flatnonzero((ink > INK_LEVEL).any(axis=1))
+    columns = np.flatnonzero((ink > INK_LEVEL).any(axis=0))
+    if max(rows.size, columns.size) < MIN_GLYPH_SIDE:
+        return None
+    cut = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return cut.astype(np.float32) / max(float(cut.max()), 1.0)
