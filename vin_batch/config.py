@@ -41,7 +41,7 @@ class RunConfig:
     """Settings of one run.
 
     Attributes:
-        archive: Root of the card folders.
+        archive: Root of the card folders; absolute, like the other paths.
         output: The run directory.
         model: The model directory.
         device: ``auto``, ``cpu`` or ``gpu``.
@@ -162,7 +162,8 @@ def _path(values: Mapping[str, Any], name: str) -> Path:
     value = values[name]
     if not isinstance(value, (str, Path)) or "\0" in str(value):
         raise UsageError(f"{name} is not a path: {value!r}")
-    return Path(value)
+    # Links are kept: what the operator calls the archive is what messages should call it.
+    return Path(os.path.abspath(value))  # noqa: PTH100
 
 
 def _choice(values: Mapping[str, Any], name: str, allowed: tuple[str, ...]) -> str:

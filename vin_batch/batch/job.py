@@ -173,7 +173,7 @@ def _work(
         with signals.raising():
             classifier = tools.open_classifier(card, config.device)
             judge = tools.bind_judge(card.policy)
-        logger.info("reading %d shards on %s", len(todo), classifier.device)
+        logger.info("shards to read: %d, on %s", len(todo), classifier.device)
         publisher = Publisher(opened.run, opened.record.run_id, card.model_id, classifier.device)
         with tools.progress(opened.plan.cards, done_cards) as progress:
             loop.run(Reader(classifier, judge, publisher, progress))

@@ -110,7 +110,9 @@ def read_part(run: RunDir, shard: int) -> pa.Table:
     path = run.readings(shard)
     advice = "`vin-batch run` with the same arguments makes the damaged shard again."
     try:
-        table = pq.read_table(path, memory_map=False)
+        # ``read_table`` would import pyarrow.dataset and pandas for nothing.
+        with pq.ParquetFile(path) as file:
+            table = file.read()
     except (OSError, pa.ArrowException) as error:
         raise DiskError(f"cannot read {path}: {error}", advice) from error
     version = (table.schema.metadata or {}).get(SCHEMA_KEY)

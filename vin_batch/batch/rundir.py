@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-OWN_NAMES: Final = frozenset(("run.json", "plan.parquet", "lock", "readings", "receipts"))
+OUTPUT_NAMES: Final = ("readings.csv", "summary.json", "report.html")
+OWN_NAMES: Final = frozenset(
+    ("run.json", "plan.parquet", "lock", "readings", "receipts", *OUTPUT_NAMES)
+)
 _PART: Final = re.compile(r"part-([0-9]{5,})\.(?:parquet|json)")
 
 
@@ -46,7 +49,7 @@ class RunDir:
     @property
     def outputs(self) -> tuple[Path, ...]:
         """Files derived from a complete run."""
-        return tuple(self.root / name for name in ("readings.csv", "summary.json", "report.html"))
+        return tuple(self.root / name for name in OUTPUT_NAMES)
 
     def readings(self, shard: int) -> Path:
         """Readings of one shard."""

@@ -25,7 +25,8 @@ def add_parser(subparsers: Any) -> None:  # noqa: ANN401 - argparse does not nam
 def execute(args: argparse.Namespace) -> ExitCode:
     """Retry."""
     from vin_batch.batch.job import failed_again, retry_config  # noqa: PLC0415
-    from vin_batch.commands._job import run_and_tell  # noqa: PLC0415
 
     config = retry_config(args.run_dir, args.workers, args.device)
+    from vin_batch.commands._job import run_and_tell  # noqa: PLC0415 - after the cheap checks
+
     return run_and_tell(config, args, failed_again)

@@ -47,7 +47,6 @@ def add_talk_flags(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> ExitCode:
     """Run or resume."""
-    from vin_batch.commands._job import run_and_tell  # noqa: PLC0415
     from vin_batch.config import load_config  # noqa: PLC0415
 
     flags = {
@@ -64,4 +63,7 @@ def execute(args: argparse.Namespace) -> ExitCode:
             "shard_timeout",
         )
     }
-    return run_and_tell(load_config(args.config, flags), args)
+    config = load_config(args.config, flags)
+    from vin_batch.commands._job import run_and_tell  # noqa: PLC0415 - after the cheap checks
+
+    return run_and_tell(config, args)
