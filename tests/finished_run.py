@@ -88,7 +88,7 @@ def make_run(
     for folder in (root, run.readings_dir, run.receipts_dir):
         folder.mkdir(parents=True)
     cards = [[CardRef(r.card_id, None, "0" * 16) for r in shard] for shard in shards]
-    plan = write_plan(run, [ref for shard in cards for ref in shard], len(cards[0]), lambda: None)
+    plan = write_plan(run, [ref for shard in cards for ref in shard], len(cards[0]))
     assert plan.shards == len(shards)
     save_run(run, _record(plan.cards, plan.shards, plan.digest, plan.sha256))
     publisher = Publisher(run, RUN_ID, MODEL_ID, "CPU")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -23,17 +24,13 @@ cards_strategy = st.lists(
 )
 
 
-def nothing() -> None:
-    pass
-
-
 @settings(max_examples=40, deadline=None)
 @given(cards=cards_strategy, size=st.integers(1, 12))
 def test_plan_is_a_partition_in_order(
     cards: list[CardRef], size: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     run = RunDir(tmp_path_factory.mktemp("run"))
-    summary = write_plan(run, iter(cards), size, nothing)
+    summary = write_plan(run, iter(cards), size)
     plan = Plan(run)
     assert list(plan) == cards
     assert plan.shards == summary.shards == -(-len(cards) // size)
@@ -63,17 +60,18 @@ def test_same_cards_same_digest_whatever_happened_before(tmp_path: Path) -> None
     digests = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        summary = write_plan(RunDir(tmp_path / name), cards, 10, nothing)
+        summary = write_plan(RunDir(tmp_path / name), cards, 10)
         digests.append((summary.digest, summary.sha256))
     assert digests[0] == digests[1]
 
 
 def test_stopped_planning_leaves_nothing(tmp_path: Path) -> None:
-    def stop() -> None:
+    def cards() -> Iterator[CardRef]:
+        yield CardRef("a", None, "0" * 16)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_plan(RunDir(tmp_path), [CardRef("a", None, "0" * 16)], 10, stop)
+        write_plan(RunDir(tmp_path), cards(), 1)
     assert list(tmp_path.iterdir()) == []
 
 

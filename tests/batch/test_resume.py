@@ -10,17 +10,20 @@ from pathlib import Path
 import pytest
 
 from batch_fakes import (
+    FakeClassifier,
     box_png,
     fake_tools,
     make_archive,
     make_card,
     make_config,
     make_model,
+    open_fake,
     readings_bytes,
 )
 from vin_batch.batch.job import JobOutcome, run_job
 from vin_batch.batch.ledger import load_run
 from vin_batch.batch.rundir import RunDir
+from vin_batch.classifier.model_card import ModelCard
 from vin_batch.errors import (
     ArchiveError,
     ChangedUnderRunError,
@@ -248,3 +251,29 @@ def test_unreadable_folder_makes_exit_three(base: Path, monkeypatch: pytest.Monk
         assert outcome.exit_code == ExitCode.FINISHED_WITH_FAILURES
         assert outcome.unreadable_folders == 1
         assert outcome.tally.cards == CARDS - 1
+
+
+def test_folder_that_cannot_be_listed_any_more_is_named(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def refuse(path: bytes) -> object:
+        if str(path).find("card_0004") >= 0:
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    expect_change(
+        base, "1 card removed", "1 folders cannot be listed (box_00/card_0004: Permission denied)"
+    )
+
+
+def test_model_swapped_while_it_is_loaded(base: Path) -> None:
+    def open_and_swap(card: ModelCard, device: str) -> FakeClassifier:
+        card.weights.write_bytes(b"swapped")
+        return open_fake(card, device)
+
+    with pytest.raises(ModelError, match="swapped"):
+        run_job(make_config(base, output=base / "other"), fake_tools(open_classifier=open_and_swap))
+    assert readings_bytes(base / "other") == {}

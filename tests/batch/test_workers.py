@@ -8,12 +8,13 @@ import pytest
 
 import batch_fakes
 from batch_fakes import HANG, POISON, RAISE, box_png, fake_tools, make_archive, make_config
+from vin_batch.batch import pool
 from vin_batch.batch.job import JobOutcome, failed_again, run_job
 from vin_batch.batch.pool import WorkerPool
 from vin_batch.batch.readings_schema import read_part
 from vin_batch.batch.receipts import ShardState, iter_receipts
 from vin_batch.batch.rundir import RunDir
-from vin_batch.errors import ChangedUnderRunError, ExitCode
+from vin_batch.errors import ChangedUnderRunError, ExitCode, VinBatchError
 
 
 @pytest.fixture
@@ -125,7 +126,18 @@ def test_pool_starts_anew_after_a_death(base: Path) -> None:
 
 
 def test_empty_pool_can_be_abandoned() -> None:
-    pool = WorkerPool(2)
-    assert pool.abandon().lost == []
-    assert pool.wait(0.0).delivered == []
-    assert pool.overdue(0.0) == []
+    empty = WorkerPool(2)
+    assert empty.abandon().lost == []
+    assert empty.wait(0.0).delivered == []
+    assert empty.overdue(0.0) == []
+
+
+def test_no_shard_is_blamed_where_workers_cannot_start(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "initialise_worker", batch_fakes.refuse_to_start)
+    with pytest.raises(VinBatchError, match="cannot start"):
+        work(base, workers=1, limit=4)
+    assert states(base) == {}
+    monkeypatch.undo()
+    assert work(base, workers=1, limit=4).exit_code == ExitCode.DONE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -33,10 +33,17 @@ ADVICE: Final = (
 
 @dataclass(slots=True)
 class Changes:
-    """Cards that differ between plan and archive: how many, and the first few of each."""
+    """Cards that differ between plan and archive.
+
+    Attributes:
+        counts: How many, by kind of difference.
+        examples: The first few of each.
+        remark: What may explain them.
+    """
 
     counts: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
+    remark: str = ""
 
     def note(self, kind: str, card_id: str) -> None:
         """Count one difference."""
@@ -54,7 +61,7 @@ class Changes:
         for kind, count in self.counts.items():
             shown = ", ".join(self.examples[kind]) + (", …" if count > MAX_EXAMPLES else "")
             pieces.append(f"{count} card{'s' * (count != 1)} {kind} ({shown})")
-        return "; ".join(pieces)
+        return "; ".join(pieces + [self.remark] * bool(self.remark))
 
     def raise_if_any(self, advice: str = ADVICE) -> None:
         """Stop the run over them.
@@ -68,24 +75,17 @@ class Changes:
             )
 
 
-def compare_listings(
-    planned: Iterable[CardRef], found: Iterable[CardRef], check: Callable[[], None]
-) -> Changes:
+def compare_listings(planned: Iterable[CardRef], found: Iterable[CardRef]) -> Changes:
     """Compare a plan with a new walk, holding one card of each in memory.
 
     Args:
         planned: Cards of the plan, in the order of the walk.
         found: Cards of the walk.
-        check: Called now and then; may raise to stop.
     """
     changes = Changes()
     old, new = iter(planned), iter(found)
     left, right = next(old, None), next(new, None)
-    steps = 0
     while left is not None or right is not None:
-        steps += 1
-        if steps % 1024 == 0:
-            check()
         if left == right:
             left, right = next(old, None), next(new, None)
         elif right is None or (left is not None and _key(left) < _key(right)):
@@ -136,7 +136,7 @@ def current_stamps(root: ArchiveRoot, cards: Iterable[CardRef]) -> str:
 
 
 def changed_contents(
-    root: ArchiveRoot, cards: Sequence[CardRef], digests: NDArray[np.uint8]
+    root: ArchiveRoot, cards: Iterable[CardRef], digests: NDArray[np.uint8]
 ) -> Iterator[str]:
     """Read a finished shard again and name the cards whose bytes are not those read before.
 

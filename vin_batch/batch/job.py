@@ -173,6 +173,8 @@ def _work(
         with signals.raising():
             classifier = tools.open_classifier(card, config.device)
             judge = tools.bind_judge(card.policy)
+        # The file may have been swapped between the first check and the loading.
+        load_model_card(config.model)
         logger.info("shards to read: %d, on %s", len(todo), classifier.device)
         publisher = Publisher(opened.run, opened.record.run_id, card.model_id, classifier.device)
         with tools.progress(opened.plan.cards, done_cards) as progress:

@@ -18,6 +18,7 @@ from vin_batch.batch.schedule import Schedule
 from vin_batch.batch.score import Judge, judge_unread, score
 from vin_batch.batch.signals import StopSignals
 from vin_batch.classifier.base import Classifier
+from vin_batch.errors import VinBatchError
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ class ShardLoop:
             InterruptedRunError: A signal came.
             ChangedUnderRunError: A card's folder is not as the plan says.
             DiskError: The system refused to write.
+            VinBatchError: Workers cannot start.
         """
         while not self.schedule.done:
             self.signals.check()
@@ -132,7 +134,13 @@ class ShardLoop:
         self.signals.check()
         if lost:
             logger.warning("lost a worker with shards %s in flight: %s", _listed(lost), reason)
-        for shard in self.schedule.lost(lost, innocent):
+        convicted = self.schedule.lost(lost, innocent)
+        if convicted and not self.pool.can_start():
+            raise VinBatchError(
+                f"worker processes cannot start, so shard {convicted[0]} is not to blame",
+                "See the messages above, and `vin-batch doctor`; the same command resumes.",
+            )
+        for shard in convicted:
             strikes = self.schedule.strikes[shard]
             logger.error("shard %d is quarantined after %d losses: %s", shard, strikes, reason)
             cards = self.opened.plan.load(shard)

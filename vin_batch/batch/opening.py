@@ -22,6 +22,7 @@ from vin_batch.batch.resume import (
     compare_archive,
     compare_fingerprints,
     finished_shards,
+    heeding,
     open_plan,
 )
 from vin_batch.batch.rundir import RunDir, is_own_name, parts
@@ -150,8 +151,8 @@ def _begin(
 ) -> tuple[RunRecord, Plan]:
     totals = WalkTotals()
     logger.info("walking %s", config.archive)
-    cards = islice(walk(root, totals), config.limit)
-    summary = write_plan(run, _counted(cards, totals, config), config.shard_size, check)
+    cards = heeding(islice(walk(root, totals), config.limit), check)
+    summary = write_plan(run, _counted(cards, totals, config), config.shard_size)
     fingerprint = config.fingerprint(card)
     record = RunRecord(
         run_id=run_id_of(summary.digest, fingerprint),

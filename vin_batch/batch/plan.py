@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -53,16 +53,13 @@ def shard_digest(cards: Iterable[CardRef]) -> str:
     return hasher.hexdigest()
 
 
-def write_plan(
-    run: RunDir, cards: Iterable[CardRef], shard_size: int, check: Callable[[], None]
-) -> PlanSummary:
+def write_plan(run: RunDir, cards: Iterable[CardRef], shard_size: int) -> PlanSummary:
     """Freeze a stream of cards as ``plan.parquet``, holding one shard in memory.
 
     Args:
         run: The run directory.
         cards: In plan order.
         shard_size: Cards per shard; the last shard may have fewer.
-        check: Called for every shard; may raise to stop.
 
     Returns:
         Counts and digests.
@@ -77,7 +74,6 @@ def write_plan(
         pq.ParquetWriter(file, PLAN_SCHEMA, compression="zstd") as writer,
     ):
         for rows in _batched(cards, shard_size):
-            check()
             writer.write_table(_to_table(summary.shards, rows), row_group_size=len(rows))
             hasher.update(shard_digest(rows).encode())
             summary.shards += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -14,8 +15,13 @@ from typing import Any, Final
 
 from vin_batch.batch.pack import ShardResult, ShardTask, pack_shard
 
+logger = logging.getLogger(__name__)
+
 PARENT_POLL: Final = 0.5
 """Seconds between a worker's looks at whether its parent still lives."""
+
+START_PATIENCE: Final = 120.0
+"""Seconds that a new worker may take to start on a busy machine."""
 
 ORPHANED: Final = 1
 
@@ -89,6 +95,18 @@ class WorkerPool:
         for future in sorted(done, key=lambda future: self._flights[future].ready_at):
             self._settle(future, round_)
         return round_
+
+    def can_start(self) -> bool:
+        """Try whether a new worker starts at all; only while nothing is in flight."""
+        executor = _new_executor(1)
+        try:
+            executor.submit(os.getpid).result(timeout=START_PATIENCE)
+        except Exception as error:
+            logger.error("a new worker process cannot start: %s", error)
+            return False
+        finally:
+            executor.shutdown(wait=True, kill_workers=True)
+        return True
 
     def overdue(self, limit: float) -> list[int]:
         """Shards that a worker has had for more than ``limit`` seconds.

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Any, Final
 
-from vin_batch.archive import ArchiveRoot, ListingChangedError, walk
+from vin_batch.archive import ArchiveRoot, ListingChangedError, WalkTotals, walk
 from vin_batch.batch.atomic import disk_errors
-from vin_batch.batch.changes import Changes, changed_contents, compare_listings, current_stamps
+from vin_batch.batch.changes import (
+    MAX_EXAMPLES,
+    Changes,
+    changed_contents,
+    compare_listings,
+    current_stamps,
+)
 from vin_batch.batch.ledger import RunRecord, is_valid
 from vin_batch.batch.plan import Plan
 from vin_batch.batch.receipts import Receipt, load_receipt, save_receipt
@@ -25,6 +31,13 @@ CONTENT_ADVICE: Final = (
     "If the files were repaired, `vin-batch retry` reads the shards with failed cards again. "
     "Otherwise put the old files back, or read the archive as it is now into a new RUN_DIR."
 )
+
+
+def heeding(cards: Iterable[CardRef], check: Callable[[], None]) -> Iterator[CardRef]:
+    """Pass cards on, asking before each whether to stop: any one may take long to look at."""
+    for card in cards:
+        check()
+        yield card
 
 
 def compare_fingerprints(record: RunRecord, fingerprint: Mapping[str, Any]) -> None:
@@ -71,7 +84,12 @@ def compare_archive(
     Raises:
         ChangedUnderRunError: It does; the message counts them and names a few.
     """
-    compare_listings(plan, islice(walk(root), limit), check).raise_if_any()
+    totals = WalkTotals()
+    changes = compare_listings(plan, heeding(islice(walk(root, totals), limit), check))
+    if totals.unreadable_folders:
+        examples = "; ".join(totals.unreadable_examples[:MAX_EXAMPLES])
+        changes.remark = f"{totals.unreadable_folders} folders cannot be listed ({examples})"
+    changes.raise_if_any()
 
 
 def finished_shards(run: RunDir, record: RunRecord, plan: Plan) -> dict[int, int]:
@@ -109,10 +127,9 @@ def check_finished(
     """
     changes = Changes()
     for shard in sorted(shards):
-        check()
         receipt = load_receipt(run, shard)
         if receipt is not None and receipt.stat_digest:
-            _check_shard(run, root, plan.load(shard), receipt, changes)
+            _check_shard(run, root, plan.load(shard), receipt, changes, check=check)
     changes.raise_if_any(CONTENT_ADVICE)
 
 
@@ -122,16 +139,18 @@ def _check_shard(
     cards: tuple[CardRef, ...],
     receipt: Receipt,
     changes: Changes,
+    *,
+    check: Callable[[], None],
 ) -> None:
     digests = receipt.contents()
     try:
-        stamps = current_stamps(root, cards)
+        stamps = current_stamps(root, heeding(cards, check))
     except ListingChangedError as error:
         changes.note("with other files", str(error))
         return
     if stamps == receipt.stat_digest or digests is None:
         return
-    changed = list(changed_contents(root, cards, digests))
+    changed = list(changed_contents(root, heeding(cards, check), digests))
     for card_id in changed:
         changes.note("with changed contents", card_id)
     if not changed:
