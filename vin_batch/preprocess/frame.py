@@ -137,8 +137,7 @@ def _end_coverage(dark: NDArray[np.uint8], path: _Path) -> float:
     width = dark.shape[1]
     end = max(2, width // 6)
     covered = dark[path.rows, np.arange(width)]
-    worse = min(np.count_nonzero(covered[:end]), np.count_nonzero(covered[-end:]))
-    return int(worse) / end
+    return float(min(covered[:end].mean(), covered[-end:].mean()))
 
 
 def _extent(dark: NDArray[np.uint8], path: _Path, limit: int) -> tuple[int, int]:

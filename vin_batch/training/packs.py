@@ -18,7 +18,7 @@ from vin_batch.errors import UsageError
 MIN_LABEL_PROB: Final = 0.5
 """Labels that an independent classifier believed less than this are left out."""
 HELD_OUT_SHARE: Final = 0.1
-"""Share of the writers (or of the last images, where writers are unknown) kept for tests."""
+"""Share of the writers (or of the images of each class, where writers are unknown) kept for tests."""
 INK_LEVEL: Final = 60
 """Grey levels darker than white that count as ink when a glyph is cut out (of 255)."""
 MIN_GLYPH_SIDE: Final = 3
@@ -71,7 +71,7 @@ def load_pack(path: Path, alphabet: str) -> GlyphPack:
     wanted = np.isin(labels, list(alphabet))
     if "label_prob" in fields:
         wanted &= fields["label_prob"] >= MIN_LABEL_PROB
-    held_out = _held_out(fields, len(labels))
+    held_out = _held_out(fields, labels)
     return GlyphPack(path.stem, images[wanted], labels[wanted], held_out[wanted])
 
 
@@ -90,14 +90,20 @@ def load_packs(folder: Path, alphabet: str) -> list[GlyphPack]:
     return [load_pack(path, alphabet) for path in paths]
 
 
-def _held_out(fields: dict[str, NDArray[np.generic]], count: int) -> NDArray[np.bool_]:
+def _held_out(
+    fields: dict[str, NDArray[np.generic]], labels: NDArray[np.str_]
+) -> NDArray[np.bool_]:
     if "is_test" in fields:
         return fields["is_test"].astype(bool)
     every = round(1 / HELD_OUT_SHARE)
     if "writer" in fields:
         return np.asarray(fields["writer"].astype(np.int64) % every == 0)
-    # Neighbours in a file mostly share a writer, so the end of the file is cut off whole.
-    return np.arange(count) >= count * (1 - HELD_OUT_SHARE)
+    # Neighbours in a file mostly share a writer, so the end of every class is cut off whole.
+    held_out = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        held_out[members[round(len(members) * (1 - HELD_OUT_SHARE)) :]] = True
+    return held_out
 
 
 def ink_mask(image: NDArray[np.uint8]) -> NDArray[np.float32] | None:
