@@ -6,13 +6,14 @@ are avoided: both cost more than the network itself.
 
 from __future__ import annotations
 
-import os
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vin_batch.classifier.model_card import ModelCard
+from vin_batch.classifier.quiet import without_greetings
 from vin_batch.errors import ModelError, NoGpuError, UsageError
 from vin_batch.preprocess import IMAGE_SIDE, PREPROCESSING
 
@@ -49,22 +50,36 @@ def open_classifier(card: ModelCard, device: str = "auto") -> KerasClassifier:
             f"{card.preprocessing} instead of {PREPROCESSING}",
             "Retrain it with this version, or use the version that made it.",
         )
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with without_greetings():
+        return _open(card, device)
+
+
+def _open(card: ModelCard, device: str) -> KerasClassifier:
     import tensorflow as tf  # noqa: PLC0415 - two seconds that `status` must not pay
 
-    gpus = tf.config.list_physical_devices("GPU") if device != "cpu" else []
-    if device == "gpu" and not gpus:
+    on_gpu = device != "cpu" and bool(tf.config.list_physical_devices("GPU"))
+    if device == "gpu" and not on_gpu:
         raise NoGpuError(
             "a GPU was demanded, but TensorFlow sees none",
             "Install the extra vin_batch[gpu] and a driver, or run with --device cpu.",
         )
-    if gpus:
-        tf.config.set_visible_devices(gpus[0], "GPU")
+    _configure(on_gpu)
+    return KerasClassifier(card, tf, on_gpu=on_gpu)
+
+
+@cache
+def _configure(on_gpu: bool) -> None:
+    """Show TensorFlow the first GPU (memory as needed, full float32), or none.
+
+    TensorFlow takes such settings once, before its first operation.
+    """
+    import tensorflow as tf  # noqa: PLC0415
+
+    gpus = tf.config.list_physical_devices("GPU")
+    tf.config.set_visible_devices(gpus[:1] if on_gpu else [], "GPU")
+    if on_gpu:
         tf.config.experimental.set_memory_growth(gpus[0], enable=True)
-        tf.config.experimental.enable_tensor_float_32_execution(enabled=False)
-    else:
-        tf.config.set_visible_devices([], "GPU")
-    return KerasClassifier(card, tf, on_gpu=bool(gpus))
+        tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
 class KerasClassifier:
