@@ -27,7 +27,7 @@ from vin_batch.training.measure import (
     score_characters,
 )
 from vin_batch.training.packs import GlyphPack, load_packs
-from vin_batch.training.pool import GlyphBank, build_bank, draw_pool
+from vin_batch.training.pool import SOURCE_WEIGHTS, GlyphBank, build_bank, draw_pool
 from vin_batch.training.publish import WEIGHTS_NAME, publish_weights, update_card
 from vin_batch.training.typeface_pack import typeface_pack
 from vin_batch.vin.decoder import Decoder
@@ -39,6 +39,9 @@ EVALUATE_FOLDER: Final = "evaluate"
 FRAMED_PACKS: Final = ("table_cells",)
 """Packs whose images show a printed frame: they measure characters, but their glyphs cannot
 be drawn into another box."""
+UNSEEN_SOURCES: Final = {"letter_cards": 4.0}
+"""Pens on paper of which not even the source was trained on: they are the nearest thing to
+the cards that will come, and count the more in calibration."""
 CALIBRATION_SEED: Final = 31
 MEASUREMENT_SEED: Final = 77
 CARD_LEVELS: Final[tuple[Level, ...]] = ("scan", "hard")
@@ -105,7 +108,7 @@ def train(data: Data, alphabet: str, plan: TrainingPlan, out: Path, work: Path) 
 def held_out_bank(data: Data, alphabet: str) -> GlyphBank:
     """Glyphs that were never trained on, for whole cards."""
     usable = [pack for pack in data.held_out if pack.name not in FRAMED_PACKS and len(pack.labels)]
-    return build_bank(usable, alphabet)
+    return build_bank(usable, alphabet, {**SOURCE_WEIGHTS, **UNSEEN_SOURCES})
 
 
 def calibrate(out: Path, data: Data, cards: int, workers: int) -> None:

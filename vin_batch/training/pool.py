@@ -6,6 +6,7 @@ The images are exactly what production shows the network: the same ``preprocess_
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -64,12 +65,17 @@ class ImagePool:
     issues: Counter[str]
 
 
-def build_bank(packs: list[GlyphPack], alphabet: str) -> GlyphBank:
+def build_bank(
+    packs: list[GlyphPack],
+    alphabet: str,
+    source_weights: Mapping[str, float] = SOURCE_WEIGHTS,
+) -> GlyphBank:
     """Gather glyphs; classes are weighted by the inverse square root of their count.
 
     Args:
         packs: Sources (their training parts).
         alphabet: Class order.
+        source_weights: Weight of a glyph by its source; 1 where a source is not named.
 
     Returns:
         The bank.
@@ -82,7 +88,7 @@ def build_bank(packs: list[GlyphPack], alphabet: str) -> GlyphBank:
             if mask is not None:
                 glyphs.append(mask)
                 labels.append(index[str(label)])
-                source_weight.append(SOURCE_WEIGHTS.get(pack.name, 1.0))
+                source_weight.append(source_weights.get(pack.name, 1.0))
     numbers = np.array(labels, np.int16)
     weights = np.array(source_weight)
     per_class = np.bincount(numbers, weights=weights, minlength=len(alphabet))
