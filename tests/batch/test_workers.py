@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 
 import batch_fakes
 from batch_fakes import HANG, POISON, RAISE, box_png, fake_tools, make_archive, make_config
+from vin_batch.archive import open_archive, walk
 from vin_batch.batch import pool
 from vin_batch.batch.job import JobOutcome, failed_again, run_job
+from vin_batch.batch.pack import ShardTask
 from vin_batch.batch.pool import WorkerPool
 from vin_batch.batch.readings_schema import read_part
 from vin_batch.batch.receipts import ShardState, iter_receipts
@@ -141,3 +144,17 @@ def test_no_shard_is_blamed_where_workers_cannot_start(
     assert states(base) == {}
     monkeypatch.undo()
     assert work(base, workers=1, limit=4).exit_code == ExitCode.DONE
+
+
+def test_pool_abandoned_at_once_clears_up(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    complaints: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", complaints.append)
+    spoil(base, HANG)
+    root = open_archive(base / "archive")
+    cards = tuple(walk(root)) * 1000
+    for _ in range(3):
+        busy = WorkerPool(2)
+        for shard in range(4):
+            busy.submit(ShardTask(root, shard, cards, batch_fakes.prepare))
+        assert sorted(busy.abandon().lost) == [0, 1, 2, 3]
+    assert complaints == []

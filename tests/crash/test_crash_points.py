@@ -20,17 +20,13 @@ CARDS = 10
 
 STEPS = ("written", "synced", "renamed")
 POINTS = [
-    "plan:written:1",
     "plan:renamed:1",
-    "run_json:written:1",
     "run_json:renamed:1",
     "run_json:renamed:2",
     *(f"readings:{step}:1" for step in STEPS),
-    "publish:serialised:2",
     "publish:between:3",
     *(f"receipt:{step}:1" for step in STEPS),
     "publish:done:2",
-    "run_json:synced:3",
     "outputs:renamed:2",
     "run_json:renamed:4",
 ]

@@ -9,8 +9,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from typing import Any, Final
 
 from vin_batch.batch.pack import ShardResult, ShardTask, pack_shard
@@ -80,9 +81,9 @@ class WorkerPool:
 
     def submit(self, task: ShardTask) -> None:
         """Queue a shard."""
+        if self._executor is None:
+            self._executor = _new_executor(self._workers)
         with _interrupts_blocked():
-            if self._executor is None:
-                self._executor = _new_executor(self._workers)
             future = self._executor.submit(pack_shard, task)
         flight = _Flight(task.shard)
         self._flights[future] = flight
@@ -105,7 +106,7 @@ class WorkerPool:
             logger.error("a new worker process cannot start: %s", error)
             return False
         finally:
-            executor.shutdown(wait=True, kill_workers=True)
+            _kill(executor)
         return True
 
     def overdue(self, limit: float) -> list[int]:
@@ -127,7 +128,7 @@ class WorkerPool:
         """Kill all workers; what was finished is delivered, the rest is lost."""
         executor, self._executor = self._executor, None
         if executor is not None:
-            executor.shutdown(wait=True, kill_workers=True)
+            _kill(executor)
         round_ = Round(reason="its worker was stopped")
         flights, self._flights = self._flights, {}
         for future, flight in flights.items():
@@ -161,6 +162,9 @@ def _is_death(error: BaseException) -> bool:
 
 
 def _new_executor(workers: int) -> Any:  # noqa: ANN401 - joblib has no types
+    # Starting a tracker lifts any block of signals, so both must run before one is set:
+    # this one is Python's, loky's starts with the queues of the executor.
+    resource_tracker.ensure_running()
     from joblib.externals.loky.backend import get_context  # noqa: PLC0415
     from joblib.externals.loky.process_executor import ProcessPoolExecutor  # noqa: PLC0415
 
@@ -170,6 +174,15 @@ def _new_executor(workers: int) -> Any:  # noqa: ANN401 - joblib has no types
         initializer=initialise_worker,
         initargs=(os.getpid(),),
     )
+
+
+def _kill(executor: Any) -> None:  # noqa: ANN401 - joblib has no types
+    # ``shutdown(kill_workers=True)`` trips over tasks that it has not queued yet (a KeyError
+    # in its thread); a pool that finds its workers dead clears up in order.
+    for pid in list(executor._processes):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    executor.shutdown(wait=True)
 
 
 @contextmanager
