@@ -28,12 +28,14 @@ def hold(path: Path) -> Iterator[None]:
 
     Raises:
         LockedError: Another process holds it.
-        DiskError: The lock file cannot be opened.
+        DiskError: The lock file cannot be opened, or the file system has no locks.
     """
     with disk_errors("open", path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        if not _try_lock(descriptor):
+        with disk_errors("lock", path):
+            locked = _try_lock(descriptor)
+        if not locked:
             holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
             raise LockedError(
                 f"another run works on {path.parent} ({holder or 'holder unknown'})",
