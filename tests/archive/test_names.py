@@ -26,8 +26,10 @@ file_names = st.lists(
     unique=True,
     max_size=40,
 )
-components = st.binary(min_size=1, max_size=12).map(
-    lambda raw: raw.replace(b"/", b"_").replace(b"\0", b"_")
+components = (
+    st.binary(min_size=1, max_size=12)
+    .map(lambda raw: raw.replace(b"/", b"_").replace(b"\0", b"_"))
+    .filter(lambda name: name not in {b".", b".."})
 )
 relative_paths = st.lists(components, max_size=4).map(b"/".join)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 import batch_fakes
 from batch_fakes import HANG, POISON, RAISE, box_png, fake_tools, make_archive, make_config
+from crash_tools import wait_until
 from vin_batch.archive import open_archive, walk
 from vin_batch.batch import pool
 from vin_batch.batch.job import JobOutcome, failed_again, run_job
@@ -158,3 +161,24 @@ def test_pool_abandoned_at_once_clears_up(base: Path, monkeypatch: pytest.Monkey
             busy.submit(ShardTask(root, shard, cards, batch_fakes.prepare))
         assert sorted(busy.abandon().lost) == [0, 1, 2, 3]
     assert complaints == []
+
+
+def test_submitting_to_a_pool_whose_worker_just_died(base: Path) -> None:
+    root = open_archive(base / "archive")
+    cards = tuple(walk(root))
+    deadly = spoil(base, POISON)
+    busy = WorkerPool(1)
+    assert busy.submit(ShardTask(root, 0, cards, batch_fakes.prepare))
+    (future,) = busy._flights
+    assert future.exception() is not None
+    assert not busy.submit(ShardTask(root, 1, cards, batch_fakes.prepare))
+    assert busy.wait(10).lost == [0]
+    deadly.write_bytes(box_png(1))
+    assert busy.submit(ShardTask(root, 1, cards, batch_fakes.prepare))
+    assert [d.shard for d in busy.wait(60).delivered] == [1]
+    for pid in list(busy._executor._processes):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: busy._executor._flags.broken is not None)
+    assert busy.submit(ShardTask(root, 2, cards, batch_fakes.prepare)), "nobody to blame"
+    assert [d.shard for d in busy.wait(60).delivered] == [2]
+    busy.abandon()

@@ -77,7 +77,9 @@ class ShardLoop:
         """Give the workers as many shards as may be in flight."""
         while (shard := self.schedule.next()) is not None:
             cards = self.opened.plan.load(shard)
-            self.pool.submit(ShardTask(self.opened.root, shard, cards, self.prepare))
+            if not self.pool.submit(ShardTask(self.opened.root, shard, cards, self.prepare)):
+                self.schedule.lost((), innocent=(shard,))
+                return
 
     def run(self, reader: Reader) -> None:
         """Publish every shard of the schedule.

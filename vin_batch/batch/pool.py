@@ -79,15 +79,35 @@ class WorkerPool:
         """Shards submitted and not yet delivered or lost."""
         return len(self._flights)
 
-    def submit(self, task: ShardTask) -> None:
-        """Queue a shard."""
-        if self._executor is None:
-            self._executor = _new_executor(self._workers)
-        with _interrupts_blocked():
-            future = self._executor.submit(pack_shard, task)
+    def submit(self, task: ShardTask) -> bool:
+        """Queue a shard.
+
+        Returns:
+            False if a worker died a moment ago: the shard was not queued, and ``wait`` tells
+            which ones were lost.
+        """
+        future = self._try_submit(task)
+        if future is None and not self._flights:
+            self.abandon()
+            future = self._try_submit(task)
+        if future is None:
+            return False
         flight = _Flight(task.shard)
         self._flights[future] = flight
         future.add_done_callback(lambda _: setattr(flight, "ready_at", time.monotonic()))
+        return True
+
+    def _try_submit(self, task: ShardTask) -> Future[ShardResult] | None:
+        if self._executor is None:
+            self._executor = _new_executor(self._workers)
+        try:
+            with _interrupts_blocked():
+                future: Future[ShardResult] = self._executor.submit(pack_shard, task)
+        except Exception as error:
+            if _is_death(error):
+                return None
+            raise
+        return future
 
     def wait(self, timeout: float) -> Round:
         """Wait until something happens, at most ``timeout`` seconds."""
