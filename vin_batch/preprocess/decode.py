@@ -8,26 +8,24 @@ first, so that a small file cannot unfold into gigabytes.
 from __future__ import annotations
 
 import io
-import struct
 import warnings
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
+from vin_batch.preprocess.header import ImageHeader, png_grey_transparency, read_header
 from vin_batch.records import BoxIssue
 
 MAX_PIXELS: Final = 4_000_000
 """Pixels of the largest plausible crop: a 1 cm box at 5,000 dpi."""
 
-_PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
-_PNG_GREY_OR_COLOUR: Final = (0, 2)
-_PNG_PALETTE: Final = 3
 _FLAT_GREY: Final = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
+_LARGEST: Final = float(np.finfo(np.float32).max)
 
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# A torn file is a value here; OpenCV would also write lines about every one to stderr.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 def decode_grey(data: bytes) -> NDArray[np.uint8] | BoxIssue:
@@ -37,53 +35,56 @@ def decode_grey(data: bytes) -> NDArray[np.uint8] | BoxIssue:
     own range, because scanners store 10 or 12 bits in 16; the first page of several is taken.
 
     Args:
-        data: The whole file.
+        data: The whole file: PNG, JPEG, TIFF, BMP or WebP, whatever its name says.
 
     Returns:
         ``uint8[h, w]``, or the issue that prevents it.
     """
     if not data:
         return BoxIssue.EMPTY_FILE
-    size = _header_size(data)
-    if size is None:
+    header = read_header(data)
+    if header is None:
         return BoxIssue.UNDECODABLE
-    if size[0] * size[1] > MAX_PIXELS:
+    if header.width * header.height > MAX_PIXELS:
         return BoxIssue.OVERSIZED
-    flags = cv2.IMREAD_UNCHANGED if _may_have_alpha(data) else _FLAT_GREY
     try:
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        decoded = _decode(data, header)
         return BoxIssue.UNDECODABLE if decoded is None else _to_grey(decoded)
     except cv2.error:
         return BoxIssue.UNDECODABLE
 
 
-def _header_size(data: bytes) -> tuple[int, int] | None:
-    if data.startswith(_PNG_SIGNATURE):
-        if len(data) < 33 or data[12:16] != b"IHDR":
-            return None
-        width, height = struct.unpack(">II", data[16:24])
-        return int(width), int(height)
+def _decode(data: bytes, header: ImageHeader) -> NDArray[np.generic] | None:
+    if header.is_grey_alpha_tiff:
+        pixels = _decode_grey_alpha_tiff(data, header)
+        if pixels is not None:
+            return pixels
+    flags = cv2.IMREAD_UNCHANGED if header.may_have_alpha else _FLAT_GREY
+    decoded: NDArray[np.generic] | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if decoded is not None and (level := png_grey_transparency(data)) is not None:
+        decoded[decoded == level] = np.iinfo(decoded.dtype.name).max
+    return decoded
+
+
+def _decode_grey_alpha_tiff(data: bytes, header: ImageHeader) -> NDArray[np.generic] | None:
+    """Decode with Pillow what OpenCV reads without its alpha; None where that fails."""
+    from PIL import Image  # noqa: PLC0415 - a rare kind of file
+
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            return image.size
-    except Image.DecompressionBombError:
-        return MAX_PIXELS, MAX_PIXELS
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, struct.error, KeyError):
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(io.BytesIO(data), formats=("TIFF",)) as image,
+        ):
+            if image.mode != "LA" or image.size != (header.width, header.height):
+                return None
+            return np.asarray(image.convert("RGBA"))
+    except Exception:  # a damaged file leads Pillow's parsers into any error; OpenCV decides
         return None
-
-
-def _may_have_alpha(data: bytes) -> bool:
-    if data.startswith(_PNG_SIGNATURE):
-        colour_type = data[25]
-        if colour_type in _PNG_GREY_OR_COLOUR:
-            return False
-        return colour_type != _PNG_PALETTE or b"tRNS" in data[: data.find(b"IDAT")]
-    return data[:4] in (b"RIFF", b"II*\x00", b"MM\x00*")
 
 
 def _to_grey(image: NDArray[np.generic]) -> NDArray[np.uint8]:
     """Stretch to 8 bits, lay transparency over white, and drop colour."""
-    pixels = image if image.dtype == np.uint8 else _stretch(image)
+    pixels = image if image.dtype == np.uint8 else _stretch(_deep_over_white(image))
     if pixels.ndim == 3 and pixels.shape[2] == 4:
         alpha = pixels[:, :, 3].astype(np.float32) / 255
         grey = cv2.cvtColor(pixels[:, :, :3], cv2.COLOR_BGR2GRAY).astype(np.float32)
@@ -96,13 +97,23 @@ def _to_grey(image: NDArray[np.generic]) -> NDArray[np.uint8]:
     return result
 
 
-def _stretch(image: NDArray[np.generic]) -> NDArray[np.uint8]:
-    values = np.nan_to_num(image.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    colour = values[:, :, :3] if values.ndim == 3 else values
-    low, high = float(colour.min()), float(colour.max())
+def _deep_over_white(image: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Values as float64, without alpha; what is not a number takes the median, as paper does."""
+    values = image.astype(np.float64)
+    known = np.isfinite(values)
+    if not known.all():
+        values[~known] = np.median(values[known]) if known.any() else 0.0
+    values = np.clip(values, -_LARGEST, _LARGEST)
+    if values.ndim < 3 or values.shape[2] < 4:
+        return values
+    is_integer = np.issubdtype(image.dtype, np.integer)
+    white = float(np.iinfo(image.dtype.name).max) if is_integer else max(1.0, float(values.max()))
+    alpha = values[:, :, 3:] / max(float(values[:, :, 3].max()), 1e-9)
+    return white + alpha * (values[:, :, :3] - white)
+
+
+def _stretch(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+    low, high = float(values.min()), float(values.max())
     stretched = np.clip((values - low) / max(high - low, 1e-9), 0, 1) * 255
-    if values.ndim == 3 and values.shape[2] == 4:
-        top = float(values[:, :, 3].max())
-        stretched[:, :, 3] = values[:, :, 3] / max(top, 1e-9) * 255
     result: NDArray[np.uint8] = np.rint(stretched).astype(np.uint8)
     return result
