@@ -210,6 +210,6 @@ def readings_bytes(run: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted((run / "readings").iterdir())}
 
 
-def refuse_to_start(parent: int) -> None:
-    """An initialiser that ends the worker before it takes a task."""
+def refuse_to_start(connection: object, parent: int) -> None:
+    """A worker that ends before it is ready."""
     os._exit(3)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vin_batch.batch.schedule import MAX_DEATHS_ALONE, Schedule
+from vin_batch.batch.schedule import MAX_LOSSES_ALONE, Schedule
 
 
 def started(schedule: Schedule) -> list[int]:
@@ -23,34 +23,28 @@ def test_width_bounds_what_is_in_flight() -> None:
 def test_suspects_run_alone_after_everything_else() -> None:
     schedule = Schedule(range(5), width=3)
     assert started(schedule) == [0, 1, 2]
-    assert schedule.lost([0, 1, 2]) == []
+    assert not schedule.lost(1)
+    assert not schedule.lost(0)
     assert started(schedule) == [3, 4]
-    schedule.finished(3)
-    assert started(schedule) == []
+    for shard in (2, 3):
+        schedule.finished(shard)
+        assert started(schedule) == []
     schedule.finished(4)
-    for suspect in (0, 1, 2):
+    for suspect in (1, 0):
         assert started(schedule) == [suspect]
         schedule.finished(suspect)
     assert schedule.done
 
 
-def test_two_deaths_alone_convict() -> None:
+def test_two_losses_alone_convict() -> None:
     schedule = Schedule([7], width=3)
     assert started(schedule) == [7]
-    assert schedule.lost([7]) == []
-    for death in range(1, MAX_DEATHS_ALONE + 1):
+    assert not schedule.lost(7)
+    for loss in range(1, MAX_LOSSES_ALONE + 1):
         assert started(schedule) == [7]
-        assert schedule.lost([7]) == ([7] if death == MAX_DEATHS_ALONE else [])
+        assert schedule.lost(7) == (loss == MAX_LOSSES_ALONE)
     assert schedule.done
-    assert schedule.strikes[7] == 1 + MAX_DEATHS_ALONE
-
-
-def test_innocent_shards_go_first_again_without_a_strike() -> None:
-    schedule = Schedule(range(6), width=3)
-    assert started(schedule) == [0, 1, 2]
-    schedule.lost([1], innocent=[2, 0])
-    assert started(schedule) == [0, 2, 3]
-    assert schedule.strikes == {1: 1}
+    assert schedule.strikes == {7: 1 + MAX_LOSSES_ALONE}
 
 
 @given(
@@ -76,8 +70,8 @@ def test_every_shard_ends_once_whatever_dies(
         victim = data.draw(st.sampled_from(flight))
         if victim in deadly or victim in flaky_left:
             flaky_left.discard(victim)
-            quarantined += schedule.lost(flight)
-            flight = []
+            quarantined += [victim] * schedule.lost(victim)
+            flight.remove(victim)
         else:
             schedule.finished(victim)
             flight.remove(victim)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
-import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 import batch_fakes
 from batch_fakes import HANG, POISON, RAISE, box_png, fake_tools, make_archive, make_config
 from crash_tools import wait_until
 from vin_batch.archive import open_archive, walk
-from vin_batch.batch import pool
+from vin_batch.batch import worker
 from vin_batch.batch.job import JobOutcome, failed_again, run_job
 from vin_batch.batch.pack import ShardTask
-from vin_batch.batch.pool import WorkerPool
+from vin_batch.batch.pool import Round, WorkerPool
 from vin_batch.batch.readings_schema import read_part
 from vin_batch.batch.receipts import ShardState, iter_receipts
 from vin_batch.batch.rundir import RunDir
@@ -131,17 +135,10 @@ def test_pool_starts_anew_after_a_death(base: Path) -> None:
     assert outcome.tally.statuses == {"review": 11, "failed": 1}
 
 
-def test_empty_pool_can_be_abandoned() -> None:
-    empty = WorkerPool(2)
-    assert empty.abandon().lost == []
-    assert empty.wait(0.0).delivered == []
-    assert empty.overdue(0.0) == []
-
-
 def test_no_shard_is_blamed_where_workers_cannot_start(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "initialise_worker", batch_fakes.refuse_to_start)
+    monkeypatch.setattr(worker, "live", batch_fakes.refuse_to_start)
     with pytest.raises(VinBatchError, match="cannot start"):
         work(base, workers=1, limit=4)
     assert states(base) == {}
@@ -149,36 +146,77 @@ def test_no_shard_is_blamed_where_workers_cannot_start(
     assert work(base, workers=1, limit=4).exit_code == ExitCode.DONE
 
 
-def test_pool_abandoned_at_once_clears_up(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    complaints: list[object] = []
-    monkeypatch.setattr(threading, "excepthook", complaints.append)
-    spoil(base, HANG)
+def tasks(base: Path, shards: int, repeat: int = 1) -> list[ShardTask]:
     root = open_archive(base / "archive")
-    cards = tuple(walk(root)) * 1000
-    for _ in range(3):
+    cards = tuple(walk(root)) * repeat
+    return [ShardTask(root, shard, cards, batch_fakes.prepare) for shard in range(shards)]
+
+
+@pytest.fixture
+def busy() -> Iterator[WorkerPool]:
+    busy = WorkerPool(2)
+    yield busy
+    busy.close()
+
+
+def test_idle_pool_closes() -> None:
+    idle = WorkerPool(2)
+    assert idle.wait(0.0) == Round()
+    idle.stop_overdue(0.0)
+    idle.close()
+
+
+def test_pool_closes_at_any_moment(base: Path) -> None:
+    moments = random.Random(3)
+    for number in range(5):
         busy = WorkerPool(2)
-        for shard in range(4):
-            busy.submit(ShardTask(root, shard, cards, batch_fakes.prepare))
-        assert sorted(busy.abandon().lost) == [0, 1, 2, 3]
-    assert complaints == []
+        for task in tasks(base, 4, repeat=100):
+            busy.submit(task)
+        while number and not busy.wait(0.1).delivered:
+            pass
+        pids = busy.pids()
+        time.sleep(moments.uniform(0.0, 0.05))
+        busy.close()
+        assert not [pid for pid in pids if psutil.pid_exists(pid)]
 
 
-def test_submitting_to_a_pool_whose_worker_just_died(base: Path) -> None:
-    root = open_archive(base / "archive")
-    cards = tuple(walk(root))
-    deadly = spoil(base, POISON)
-    busy = WorkerPool(1)
-    assert busy.submit(ShardTask(root, 0, cards, batch_fakes.prepare))
-    (future,) = busy._flights
-    assert future.exception() is not None
-    assert not busy.submit(ShardTask(root, 1, cards, batch_fakes.prepare))
-    assert busy.wait(10).lost == [0]
-    deadly.write_bytes(box_png(1))
-    assert busy.submit(ShardTask(root, 1, cards, batch_fakes.prepare))
-    assert [d.shard for d in busy.wait(60).delivered] == [1]
-    for pid in list(busy._executor._processes):
+def test_worker_killed_while_it_answers_costs_one_shard(base: Path, busy: WorkerPool) -> None:
+    """The answer is far larger than a pipe: a kill leaves half of it behind."""
+    moments = random.Random(4)
+    for task in tasks(base, 24, repeat=40):
+        busy.submit(task)
+    outcomes: list[int] = []
+    kills = 0
+    while len(outcomes) < 24:
+        news = busy.wait(0.2)
+        outcomes += [d.shard for d in news.delivered] + [loss.shard for loss in news.lost]
+        kills += len(news.lost)
+        if news.delivered and kills < 5:
+            time.sleep(moments.uniform(0.0, 0.02))
+            for pid in busy.pids()[:1]:
+                os.kill(pid, signal.SIGKILL)
+    assert sorted(outcomes) == list(range(24))
+    assert kills >= 1
+
+
+def test_idle_worker_that_was_killed_is_replaced(base: Path, busy: WorkerPool) -> None:
+    first, second = tasks(base, 2)
+    busy.submit(first)
+    assert [d.shard for d in busy.wait(60).delivered] == [0]
+    for pid in busy.pids():
         os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: busy._executor._flags.broken is not None)
-    assert busy.submit(ShardTask(root, 2, cards, batch_fakes.prepare)), "nobody to blame"
-    assert [d.shard for d in busy.wait(60).delivered] == [2]
-    busy.abandon()
+    wait_until(lambda: not busy.pids())
+    busy.submit(second)
+    news = busy.wait(60)
+    assert [d.shard for d in news.delivered] == [1]
+    assert news.lost == []
+
+
+def test_answer_of_a_defect_in_the_worker(base: Path, busy: WorkerPool) -> None:
+    (task,) = tasks(base, 1)
+    busy.submit(replace(task, cards=(None,)))  # type: ignore[arg-type]
+    (loss,) = busy.wait(60).lost
+    assert loss.shard == 0
+    assert "AttributeError" in loss.reason
+    busy.submit(task)
+    assert [d.shard for d in busy.wait(60).delivered] == [0]

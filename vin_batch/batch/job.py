@@ -180,7 +180,7 @@ def _work(
         with tools.progress(opened.plan.cards, done_cards) as progress:
             loop.run(Reader(classifier, judge, publisher, progress))
     finally:
-        pool.abandon()
+        pool.close()
 
 
 def _finish(opened: OpenRun, tools: JobTools, worked: int) -> JobOutcome:

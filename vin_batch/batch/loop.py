@@ -11,14 +11,13 @@ from typing import Final, Protocol
 from vin_batch.batch.changes import Changes
 from vin_batch.batch.opening import OpenRun
 from vin_batch.batch.pack import Prepare, ShardTask
-from vin_batch.batch.pool import Delivery, Round, WorkerPool
+from vin_batch.batch.pool import Delivery, Loss, Round, WorkerPool
 from vin_batch.batch.publish import Publisher, pack_evidence, quarantine_evidence
 from vin_batch.batch.receipts import Receipt
 from vin_batch.batch.schedule import Schedule
 from vin_batch.batch.score import Judge, judge_unread, score
 from vin_batch.batch.signals import StopSignals
 from vin_batch.classifier.base import Classifier
-from vin_batch.errors import VinBatchError
 
 logger = logging.getLogger(__name__)
 
@@ -77,9 +76,7 @@ class ShardLoop:
         """Give the workers as many shards as may be in flight."""
         while (shard := self.schedule.next()) is not None:
             cards = self.opened.plan.load(shard)
-            if not self.pool.submit(ShardTask(self.opened.root, shard, cards, self.prepare)):
-                self.schedule.lost((), innocent=(shard,))
-                return
+            self.pool.submit(ShardTask(self.opened.root, shard, cards, self.prepare))
 
     def run(self, reader: Reader) -> None:
         """Publish every shard of the schedule.
@@ -97,15 +94,16 @@ class ShardLoop:
             news = self.pool.wait(POLL)
             self._idle += time.perf_counter() - waited
             self._take(news, reader)
-            self._stop_overdue(reader)
+            self.pool.stop_overdue(self.shard_timeout)
             self._break_silence(bool(news.delivered))
 
     def _take(self, news: Round, reader: Reader) -> None:
         for delivery in news.delivered:
             self.signals.check()
             self._read(delivery, reader)
-        if news.lost:
-            self._lose(news.lost, (), news.reason, reader)
+        for loss in news.lost:
+            self.signals.check()
+            self._lose(loss, reader)
 
     def _read(self, delivery: Delivery, reader: Reader) -> None:
         result, shard = delivery.result, delivery.shard
@@ -130,37 +128,17 @@ class ShardLoop:
         self._idle = 0.0
         _tell(reader, receipt)
 
-    def _lose(
-        self, lost: list[int], innocent: tuple[int, ...], reason: str, reader: Reader
-    ) -> None:
-        self.signals.check()
-        if lost:
-            logger.warning("lost a worker with shards %s in flight: %s", _listed(lost), reason)
-        convicted = self.schedule.lost(lost, innocent)
-        if convicted and not self.pool.can_start():
-            raise VinBatchError(
-                f"worker processes cannot start, so shard {convicted[0]} is not to blame",
-                "See the messages above, and `vin-batch doctor`; the same command resumes.",
-            )
-        for shard in convicted:
-            strikes = self.schedule.strikes[shard]
-            logger.error("shard %d is quarantined after %d losses: %s", shard, strikes, reason)
-            cards = self.opened.plan.load(shard)
-            readings = judge_unread([card.card_id for card in cards], reader.judge)
-            evidence = quarantine_evidence(len(cards), strikes, reason)
-            _tell(reader, reader.publisher.publish(shard, cards, readings, evidence))
-
-    def _stop_overdue(self, reader: Reader) -> None:
-        late = self.pool.overdue(self.shard_timeout)
-        if not late:
+    def _lose(self, loss: Loss, reader: Reader) -> None:
+        shard, reason = loss.shard, loss.reason
+        logger.warning("shard %d was lost: %s", shard, reason)
+        if not self.schedule.lost(shard):
             return
-        stopped = self.pool.abandon()
-        for delivery in stopped.delivered:
-            self._read(delivery, reader)
-        hung = [shard for shard in stopped.lost if shard in late]
-        innocent = tuple(shard for shard in stopped.lost if shard not in late)
-        reason = f"no answer within {self.shard_timeout:g} seconds"
-        self._lose(hung, innocent, reason, reader)
+        strikes = self.schedule.strikes[shard]
+        logger.error("shard %d is quarantined after %d losses", shard, strikes)
+        cards = self.opened.plan.load(shard)
+        readings = judge_unread([card.card_id for card in cards], reader.judge)
+        evidence = quarantine_evidence(len(cards), strikes, reason)
+        _tell(reader, reader.publisher.publish(shard, cards, readings, evidence))
 
     def _break_silence(self, news: bool) -> None:
         now = time.monotonic()
@@ -181,7 +159,3 @@ def _raise_changed(card_ids: tuple[str, ...]) -> None:
 def _tell(reader: Reader, receipt: Receipt) -> None:
     logger.debug("shard %d: %s", receipt.shard, dict(receipt.statuses))
     reader.progress.shard_done(receipt.statuses, receipt.cards)
-
-
-def _listed(shards: list[int]) -> str:
-    return ", ".join(map(str, sorted(shards)))

@@ -1,4 +1,10 @@
-"""Worker processes: started fresh, bounded by the caller, gone when their parent is."""
+"""Worker processes: started fresh, each on a line of its own, gone when their parent is.
+
+A pool of ``concurrent.futures`` or loky shares one result pipe among its workers: one that
+is killed while it writes leaves half a message, and the pool waits for the rest for ever.
+Here every worker has its own connection, of which the parent keeps one end only. A death, at
+whatever moment, ends that connection, costs exactly one shard, and names it.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +13,21 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager, suppress
+from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
-from vin_batch.batch.pack import ShardResult, ShardTask, pack_shard
+from vin_batch.batch import worker
+from vin_batch.batch.pack import ShardResult, ShardTask
+from vin_batch.errors import VinBatchError
 
 logger = logging.getLogger(__name__)
 
-PARENT_POLL: Final = 0.5
-"""Seconds between a worker's looks at whether its parent still lives."""
-
-START_PATIENCE: Final = 120.0
-"""Seconds that a new worker may take to start on a busy machine."""
-
-ORPHANED: Final = 1
+MAX_FAILED_STARTS: Final = 3
+"""Workers in a row that end before they are ready: then no shard can be to blame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,203 +39,215 @@ class Delivery:
     ready_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A shard whose worker died, was stopped, or gave up, and why, for people."""
+
+    shard: int
+    reason: str
+
+
 @dataclass(slots=True)
 class Round:
-    """What happened since the last look.
-
-    Attributes:
-        delivered: Finished shards.
-        lost: Shards in flight when a worker died, or whose worker raised.
-        reason: Why they were lost, for people.
-    """
+    """What happened since the last look."""
 
     delivered: list[Delivery] = field(default_factory=list)
-    lost: list[int] = field(default_factory=list)
-    reason: str = ""
+    lost: list[Loss] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class _Flight:
-    shard: int
-    started: float | None = None
-    ready_at: float = 0.0
+@dataclass(slots=True, eq=False)
+class _Worker:
+    process: Any
+    connection: Connection
+    ready: bool = False
+    shard: int | None = None
+    started: float = 0.0
+    verdict: str = ""
 
 
 class WorkerPool:
-    """Processes that pack shards.
+    """Processes that pack shards, and a thread that keeps them busy.
 
-    loky starts every worker as a new interpreter: a forked child would inherit the locks of
-    TensorFlow's threads and hang. A broken pool is thrown away and the next task starts
-    another.
+    loky's context starts every worker as a new interpreter that does not import the main
+    module: a forked child would inherit the locks of TensorFlow's threads and hang.
 
     Args:
-        workers: How many processes.
+        workers: Most processes at a time; they start when there is work.
     """
 
     def __init__(self, workers: int) -> None:
-        self._workers = workers
-        self._executor: Any = None
-        self._flights: dict[Future[ShardResult], _Flight] = {}
+        self._size = workers
+        self._workers: list[_Worker] = []
+        self._backlog: deque[ShardTask] = deque()
+        self._news = Round()
+        self._changed = threading.Condition()
+        self._failed_starts = 0
+        self._error: BaseException | None = None
+        self._closing = False
+        self._wake_read, self._wake_write = os.pipe()
+        self._thread = threading.Thread(target=self._serve, name="worker-pool", daemon=True)
+        self._thread.start()
 
-    @property
-    def in_flight(self) -> int:
-        """Shards submitted and not yet delivered or lost."""
-        return len(self._flights)
-
-    def submit(self, task: ShardTask) -> bool:
-        """Queue a shard.
-
-        Returns:
-            False if a worker died a moment ago: the shard was not queued, and ``wait`` tells
-            which ones were lost.
-        """
-        future = self._try_submit(task)
-        if future is None and not self._flights:
-            self.abandon()
-            future = self._try_submit(task)
-        if future is None:
-            return False
-        flight = _Flight(task.shard)
-        self._flights[future] = flight
-        future.add_done_callback(lambda _: setattr(flight, "ready_at", time.monotonic()))
-        return True
-
-    def _try_submit(self, task: ShardTask) -> Future[ShardResult] | None:
-        if self._executor is None:
-            self._executor = _new_executor(self._workers)
-        try:
-            with _interrupts_blocked():
-                future: Future[ShardResult] = self._executor.submit(pack_shard, task)
-        except Exception as error:
-            if _is_death(error):
-                return None
-            raise
-        return future
+    def submit(self, task: ShardTask) -> None:
+        """Queue a shard."""
+        with self._changed:
+            self._backlog.append(task)
+        self._wake()
 
     def wait(self, timeout: float) -> Round:
-        """Wait until something happens, at most ``timeout`` seconds."""
-        done, _ = wait(self._flights, timeout=timeout, return_when=FIRST_COMPLETED)
-        round_ = Round()
-        for future in sorted(done, key=lambda future: self._flights[future].ready_at):
-            self._settle(future, round_)
-        return round_
+        """Wait until something happens, at most ``timeout`` seconds.
 
-    def can_start(self) -> bool:
-        """Try whether a new worker starts at all; only while nothing is in flight."""
-        executor = _new_executor(1)
-        try:
-            executor.submit(os.getpid).result(timeout=START_PATIENCE)
-        except Exception as error:
-            logger.error("a new worker process cannot start: %s", error)
-            return False
-        finally:
-            _kill(executor)
-        return True
-
-    def overdue(self, limit: float) -> list[int]:
-        """Shards that a worker has had for more than ``limit`` seconds.
-
-        Tasks are taken in the order in which they were submitted, so the oldest ones in
-        flight, as many as there are workers, are those being worked on.
+        Raises:
+            VinBatchError: Workers cannot start.
         """
+        with self._changed:
+            if not (self._news.delivered or self._news.lost or self._error):
+                self._changed.wait(timeout)
+            if self._error is not None:
+                raise self._error
+            news, self._news = self._news, Round()
+        return news
+
+    def stop_overdue(self, limit: float) -> None:
+        """Kill workers that have had their shard for more than ``limit`` seconds."""
         now = time.monotonic()
-        running = [f for future, f in self._flights.items() if not future.done()]
-        late = []
-        for flight in running[: self._workers]:
-            flight.started = now if flight.started is None else flight.started
-            if now - flight.started > limit:
-                late.append(flight.shard)
-        return late
+        with self._changed:
+            for each in self._workers:
+                if each.shard is not None and not each.verdict and now - each.started > limit:
+                    each.verdict = f"no answer within {limit:g} seconds"
+                    _kill(each)
 
-    def abandon(self) -> Round:
-        """Kill all workers; what was finished is delivered, the rest is lost."""
-        executor, self._executor = self._executor, None
-        if executor is not None:
-            _kill(executor)
-        round_ = Round(reason="its worker was stopped")
-        flights, self._flights = self._flights, {}
-        for future, flight in flights.items():
-            if future.done() and not future.cancelled() and future.exception() is None:
-                round_.delivered.append(Delivery(flight.shard, future.result(), flight.ready_at))
-            else:
-                round_.lost.append(flight.shard)
-        return round_
+    def pids(self) -> list[int]:
+        """Process ids of the workers that run."""
+        with self._changed:
+            return [each.process.pid for each in self._workers]
 
-    def _settle(self, future: Future[ShardResult], round_: Round) -> None:
-        if future not in self._flights:
+    def close(self) -> None:
+        """Kill all workers, wait until they are gone, and forget what they had. Once only."""
+        with self._changed:
+            self._closing = True
+            for each in self._workers:
+                _kill(each)
+        self._wake()
+        self._thread.join()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+
+    def _wake(self) -> None:
+        os.write(self._wake_write, b"x")
+
+    def _serve(self) -> None:
+        try:
+            _prepare_thread()
+            while not self._closing:
+                self._employ()
+                self._listen()
+        except BaseException as error:
+            with self._changed:
+                self._error = error
+                self._changed.notify_all()
+        finally:
+            self._bury_all()
+
+    def _employ(self) -> None:
+        """Hand the backlog to idle workers and start workers for the rest of it."""
+        while True:
+            with self._changed:
+                idle = next((w for w in self._workers if w.ready and w.shard is None), None)
+                if idle is None or not self._backlog or self._closing:
+                    starting = sum(not w.ready for w in self._workers)
+                    wanted = min(len(self._backlog) - starting, self._size - len(self._workers))
+                    break
+                task = self._backlog.popleft()
+                idle.shard, idle.started = task.shard, time.monotonic()
+            # A worker that died meanwhile is noticed when it is listened to.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                idle.connection.send(task)
+        for _ in range(wanted):
+            self._start()
+
+    def _start(self) -> None:
+        from joblib.externals.loky.backend import get_context  # noqa: PLC0415
+
+        context = get_context("loky")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=worker.live, args=(theirs, os.getpid()), daemon=True)
+        process.start()
+        theirs.close()
+        with self._changed:
+            newcomer = _Worker(process, ours)
+            self._workers.append(newcomer)
+            if self._closing:
+                _kill(newcomer)
+
+    def _listen(self) -> None:
+        ends = {each.connection: each for each in self._workers}
+        for end in wait([*ends, self._wake_read]):
+            if isinstance(end, int):
+                os.read(self._wake_read, 4096)
+            elif isinstance(end, Connection):
+                self._hear(ends[end])
+
+    def _hear(self, each: _Worker) -> None:
+        try:
+            answer: worker.Answer = each.connection.recv()
+        except Exception as error:
+            self._bury(each, error)
             return
-        error = future.exception()
-        if error is None:
-            flight = self._flights.pop(future)
-            round_.delivered.append(Delivery(flight.shard, future.result(), flight.ready_at))
-        elif _is_death(error):
-            rest = self.abandon()
-            round_.delivered += rest.delivered
-            round_.lost += rest.lost
-            round_.reason = str(error).strip().splitlines()[0] if str(error) else repr(error)
-        else:
-            round_.lost.append(self._flights.pop(future).shard)
-            round_.reason = repr(error)
+        with self._changed:
+            if isinstance(answer, worker.Ready):
+                each.ready = True
+                self._failed_starts = 0
+                return
+            shard, each.shard = each.shard, None
+            assert shard is not None
+            if isinstance(answer, worker.Failure):
+                self._news.lost.append(Loss(shard, answer.reason))
+            else:
+                self._news.delivered.append(Delivery(shard, answer, time.monotonic()))
+            self._changed.notify_all()
+
+    def _bury(self, each: _Worker, error: Exception) -> None:
+        _kill(each)
+        each.process.join()
+        each.connection.close()
+        died = f"its worker ended with status {each.process.exitcode} ({error!r})"
+        with self._changed:
+            self._workers.remove(each)
+            if each.shard is not None:
+                self._news.lost.append(Loss(each.shard, each.verdict or died))
+                self._changed.notify_all()
+            elif not each.ready and not self._closing:
+                self._failed_starts += 1
+                logger.error("a worker did not start: %s", died)
+        if self._failed_starts >= MAX_FAILED_STARTS:
+            raise VinBatchError(
+                "worker processes cannot start",
+                "See the messages above, and `vin-batch doctor`; the same command resumes.",
+            )
+
+    def _bury_all(self) -> None:
+        for each in self._workers:
+            _kill(each)
+        for each in self._workers:
+            each.process.join()
+            each.connection.close()
+        self._workers = []
 
 
-def _is_death(error: BaseException) -> bool:
-    from joblib.externals.loky.process_executor import BrokenProcessPool  # noqa: PLC0415
-
-    return isinstance(error, BrokenProcessPool)
-
-
-def _new_executor(workers: int) -> Any:  # noqa: ANN401 - joblib has no types
-    # Starting a tracker lifts any block of signals, so both must run before one is set:
-    # this one is Python's, loky's starts with the queues of the executor.
-    resource_tracker.ensure_running()
-    from joblib.externals.loky.backend import get_context  # noqa: PLC0415
-    from joblib.externals.loky.process_executor import ProcessPoolExecutor  # noqa: PLC0415
-
-    return ProcessPoolExecutor(
-        max_workers=workers,
-        context=get_context("loky"),
-        initializer=initialise_worker,
-        initargs=(os.getpid(),),
-    )
+def _kill(each: _Worker) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(each.process.pid, signal.SIGKILL)
 
 
-def _kill(executor: Any) -> None:  # noqa: ANN401 - joblib has no types
-    # ``shutdown(kill_workers=True)`` trips over tasks that it has not queued yet (a KeyError
-    # in its thread); a pool that finds its workers dead clears up in order.
-    for pid in list(executor._processes):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    executor.shutdown(wait=True)
+def _prepare_thread() -> None:
+    """Block signals here: they go to the main thread, and new workers inherit the block.
 
-
-@contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """A new worker inherits the block, so Ctrl-C cannot hit it before it ignores it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def initialise_worker(parent: int) -> None:
-    """Prepare a worker process: runs once in each.
-
-    A terminal or a service manager signals the whole group; the parent alone decides what
-    that means and kills the workers, which therefore ignore both signals.
+    Ctrl-C can then not hit a worker before it ignores it. Starting a resource tracker lifts
+    any block, so both of them, Python's and loky's, start before.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
-    watch: Callable[[], None] = lambda: _exit_without(parent)  # noqa: E731
-    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
-    import cv2  # noqa: PLC0415 - only workers decode images
+    from joblib.externals.loky.backend import resource_tracker as lokys  # noqa: PLC0415
 
-    # Two threads inside OpenCV make 28-pixel images slower, and the cores are taken.
-    cv2.setNumThreads(1)
-
-
-def _exit_without(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(PARENT_POLL)
-    os._exit(ORPHANED)
+    resource_tracker.ensure_running()
+    lokys.ensure_running()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})

@@ -6,15 +6,17 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Final
 
-MAX_DEATHS_ALONE: Final = 2
-"""Deaths with no other shard in flight, after which a shard is certainly the cause."""
+MAX_LOSSES_ALONE: Final = 2
+"""Losses with no other shard in flight, after which a shard is surely the cause itself, and
+not the memory that others took."""
 
 
 class Schedule:
     """Hands out shards so that a deadly one cannot take others down for long.
 
-    Every shard in flight when a worker dies becomes a suspect. Suspects run alone, after
-    everything else, so a second death convicts. A shard that is not lost is handed out once.
+    A shard whose worker died becomes a suspect. Suspects run alone, after everything else:
+    what dies there again is not the victim of another. A shard that is not lost is handed
+    out once.
 
     Args:
         shards: What is to be done, in order.
@@ -27,7 +29,7 @@ class Schedule:
         self._in_flight: set[int] = set()
         self._alone = False
         self._width = width
-        self._deaths_alone: Counter[int] = Counter()
+        self._losses_alone: Counter[int] = Counter()
         self.strikes: Counter[int] = Counter()
 
     @property
@@ -54,28 +56,18 @@ class Schedule:
         self._in_flight.remove(shard)
         self._alone = False
 
-    def lost(self, shards: Iterable[int], innocent: Iterable[int] = ()) -> list[int]:
-        """A worker died, or was killed because it hung.
-
-        Args:
-            shards: Shards in flight that may have caused it.
-            innocent: Shards in flight that certainly did not; they go first again.
+    def lost(self, shard: int) -> bool:
+        """The worker that had a shard died, hung or gave up.
 
         Returns:
-            Shards that died alone too often: they leave the schedule, to be quarantined.
+            True if the shard was lost alone too often: it leaves the schedule, to be
+            quarantined. Otherwise it becomes a suspect.
         """
-        convicted = []
-        alone = self._alone
+        self._in_flight.remove(shard)
+        self.strikes[shard] += 1
+        self._losses_alone[shard] += self._alone
         self._alone = False
-        for shard in shards:
-            self._in_flight.remove(shard)
-            self.strikes[shard] += 1
-            self._deaths_alone[shard] += alone
-            if self._deaths_alone[shard] >= MAX_DEATHS_ALONE:
-                convicted.append(shard)
-            else:
-                self._suspects.append(shard)
-        for shard in sorted(innocent, reverse=True):
-            self._in_flight.remove(shard)
-            self._fresh.appendleft(shard)
-        return convicted
+        if self._losses_alone[shard] >= MAX_LOSSES_ALONE:
+            return True
+        self._suspects.append(shard)
+        return False
