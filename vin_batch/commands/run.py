@@ -8,6 +8,9 @@ from typing import Any
 
 from vin_batch.errors import ExitCode
 
+DESCRIPTION = """Reads an archive of card folders, 17 box crops each, and leaves one row per card in RUN_DIR:
+readings/*.parquet, readings.csv, summary.json and report.html.
+"""
 EPILOG = """\
 The same command with the same RUN_DIR resumes an interrupted run; what is finished is not
 read again. A complete run is left as it is.
@@ -16,15 +19,23 @@ read again. A complete run is left as it is.
 
 def add_parser(subparsers: Any) -> None:  # noqa: ANN401 - argparse does not name the type
     """Add the command."""
-    parser = subparsers.add_parser("run", help="read an archive of cards, or resume", epilog=EPILOG)
-    parser.add_argument("archive", nargs="?", type=Path, metavar="ARCHIVE")
+    parser = subparsers.add_parser(
+        "run",
+        help="read an archive of cards, or resume",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "archive", nargs="?", type=Path, metavar="ARCHIVE", help="root of the card folders"
+    )
     parser.add_argument("-o", "--output", type=Path, metavar="RUN_DIR", help="results go here")
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="TOML file with a [run] table; flags win"
     )
-    parser.add_argument("--model", type=Path, metavar="DIR", help="model directory")
+    parser.add_argument("--model", type=Path, metavar="DIR", help="default: the shipped model")
     parser.add_argument("--device", help="auto (default), cpu, or gpu, which must be there")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes that read files")
+    parser.add_argument("--workers", type=int, metavar="N", help="reading processes (all cores)")
     parser.add_argument("--shard-size", type=int, metavar="N", help="cards per shard (1000)")
     parser.add_argument("--limit", type=int, metavar="N", help="read only the first N cards")
     parser.add_argument("--engine", help="who runs the workers: local")

@@ -18,7 +18,7 @@ from vin_batch.errors import UsageError
 MIN_LABEL_PROB: Final = 0.5
 """Labels that an independent classifier believed less than this are left out."""
 HELD_OUT_SHARE: Final = 0.1
-"""Share of the writers (or of the images of each class, where writers are unknown) kept for tests."""
+"""Share of the writers (of the images of each class, where writers are unknown) for tests."""
 INK_LEVEL: Final = 60
 """Grey levels darker than white that count as ink when a glyph is cut out (of 255)."""
 MIN_GLYPH_SIDE: Final = 3

@@ -1,0 +1,52 @@
+"""The README promises only commands and flags that exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from vin_batch.cli import build_parser
+from vin_batch.vin.reasons import Reason
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = (
+    "README.md",
+    "CHANGELOG.md",
+    "jobs/run.toml",
+    "jobs/train.toml",
+    "sample_cards/README.md",
+)
+
+
+def documented_commands() -> list[str]:
+    lines = []
+    for name in DOCUMENTS:
+        for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
+            if match := re.match(r"[#\s]*(vin-batch [^#`]+)", line):
+                lines.append(match[1].strip())
+    return lines
+
+
+@pytest.mark.parametrize("line", documented_commands())
+def test_documented_command_parses(line: str) -> None:
+    words = shlex.split(line)[1:]
+    assert build_parser().parse_args(words).command == words[0]
+
+
+def test_there_are_documented_commands() -> None:
+    assert len(documented_commands()) > 10
+
+
+def test_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    named = set(re.findall(r"make ([a-z-]+)", (ROOT / "README.md").read_text(encoding="utf-8")))
+    assert named <= targets
+
+
+def test_readme_names_every_reason() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert all(f"`{reason.value}`" in readme for reason in Reason)
