@@ -22,12 +22,9 @@ DOCUMENTS = (
 
 
 def documented_commands() -> list[str]:
-    lines = []
-    for name in DOCUMENTS:
-        for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
-            if match := re.match(r"[#\s]*(vin-batch [^#`]+)", line):
-                lines.append(match[1].strip())
-    return lines
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS]
+    pattern = re.compile(r"^[# \t]*(vin-batch [^#`\n]+)", re.MULTILINE)
+    return [line.strip() for text in texts for line in pattern.findall(text)]
 
 
 @pytest.mark.parametrize("line", documented_commands())

@@ -8,8 +8,9 @@ from typing import Any
 
 from vin_batch.errors import ExitCode
 
-DESCRIPTION = """Reads an archive of card folders, 17 box crops each, and leaves one row per card in RUN_DIR:
-readings/*.parquet, readings.csv, summary.json and report.html.
+DESCRIPTION = """\
+Reads an archive of card folders, 17 box crops each, and leaves one row per card in
+RUN_DIR: readings/*.parquet, readings.csv, summary.json and report.html.
 """
 EPILOG = """\
 The same command with the same RUN_DIR resumes an interrupted run; what is finished is not
