@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from vin_batch._version import __version__
+from vin_batch.commands._stdout import forget_stdout
 from vin_batch.errors import ExitCode, VinBatchError
 
 COMMANDS: Final = (
@@ -63,7 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     module = importlib.import_module(f"vin_batch.commands.{args.command}")
     try:
-        return int(module.execute(args))
+        code = int(module.execute(args))
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
     except VinBatchError as error:
         print(f"vin-batch: error: {error.message}", file=sys.stderr)
         if error.advice:
@@ -73,5 +77,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("vin-batch: interrupted", file=sys.stderr)
         return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:
-        sys.stderr.close()
+        forget_stdout()
         return int(ExitCode.DONE)

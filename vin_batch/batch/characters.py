@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vin_batch.archive.names import is_hidden, is_image_name
-from vin_batch.archive.reader import read_box
-from vin_batch.classifier.alphabets import ALPHABETS, restrict
+from vin_batch.archive.reader import BoxFile, read_box
+from vin_batch.classifier.alphabets import ALPHABETS, require_alphabet, restrict
 from vin_batch.classifier.base import Classifier
 from vin_batch.errors import ArchiveError
 from vin_batch.preprocess import IMAGE_SIDE, preprocess_bytes
@@ -63,12 +64,15 @@ def find_images(paths: Iterable[Path], recursive: bool) -> list[Path]:
     """
     found: set[Path] = set()
     for path in paths:
-        if path.is_dir():
-            found.update(_images_below(path, recursive))
-        elif path.exists():
-            found.add(path)
-        else:
-            raise ArchiveError(f"{path} does not exist", "Name image files or folders of them.")
+        try:
+            is_folder = stat.S_ISDIR(path.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            raise ArchiveError(
+                f"{path} does not exist", "Name image files or folders of them."
+            ) from None
+        except OSError as error:
+            raise ArchiveError(f"cannot read {path}: {error.strerror}") from error
+        found.update(_images_below(path, recursive) if is_folder else [path])
     return sorted(found, key=lambda path: path.as_posix())
 
 
@@ -105,7 +109,7 @@ def read_characters(
     Raises:
         ModelError: The model does not know the alphabet.
     """
-    restrict(np.zeros((0, len(classifier.card.classes)), np.float32), classifier.card, alphabet)
+    require_alphabet(classifier.card, alphabet)
     jobs = 1 if len(images) < PARALLEL_FROM else workers
     groups = [
         images[start : start + IMAGES_PER_TASK] for start in range(0, len(images), IMAGES_PER_TASK)
@@ -118,11 +122,16 @@ def read_characters(
         yield from _answers(group, log_probs, issues, ALPHABETS[alphabet])
 
 
+def read_image(image: Path) -> BoxFile:
+    """Read one image file, through links, unless it is no regular file or far too large."""
+    return read_box(os.path.realpath(os.fsencode(image)), os.fsencode(image.name))
+
+
 def _pack(images: Sequence[Path]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     pixels = np.zeros((len(images), IMAGE_SIDE, IMAGE_SIDE), np.uint8)
     issues = np.zeros(len(images), np.uint8)
     for row, image in enumerate(images):
-        box = read_box(os.path.realpath(os.fsencode(image)), os.fsencode(image.name))
+        box = read_image(image)
         issues[row] = box.issue
         if box.issue is BoxIssue.NONE:
             pixels[row], issues[row] = preprocess_bytes(box.data)

@@ -20,6 +20,25 @@ ALPHABETS: Final[dict[str, str]] = {
 """``vin``: ISO 3779; ``alnum36``: MNIST with A-Z; ``byclass62``: EMNIST ByClass."""
 
 
+def require_alphabet(card: ModelCard, alphabet: str) -> None:
+    """Refuse a model that cannot answer from an alphabet.
+
+    Args:
+        card: The model.
+        alphabet: Key of ``ALPHABETS``.
+
+    Raises:
+        ModelError: The model does not know all characters of the alphabet.
+    """
+    missing = [character for character in ALPHABETS[alphabet] if character not in card.classes]
+    if missing:
+        raise ModelError(
+            f"model {card.name} does not know {''.join(missing)}, which {alphabet} needs",
+            f"Train one with `vin-batch train --alphabet {alphabet}` and name it with --model, "
+            "or ask for --alphabet vin.",
+        )
+
+
 def restrict(log_probs: NDArray[np.float32], card: ModelCard, alphabet: str) -> NDArray[np.float32]:
     """Keep the classes of an alphabet and renormalise.
 
@@ -34,14 +53,8 @@ def restrict(log_probs: NDArray[np.float32], card: ModelCard, alphabet: str) -> 
     Raises:
         ModelError: The model does not know all characters of the alphabet.
     """
-    wanted = ALPHABETS[alphabet]
-    missing = [character for character in wanted if character not in card.classes]
-    if missing:
-        raise ModelError(
-            f"model {card.name} does not know {''.join(missing)}, which {alphabet} needs",
-            f"Train one with `vin-batch train --alphabet {alphabet}` and name it with --model, "
-            "or ask for --alphabet vin.",
-        )
-    chosen = log_probs[:, [card.classes.index(character) for character in wanted]]
+    require_alphabet(card, alphabet)
+    wanted = [card.classes.index(character) for character in ALPHABETS[alphabet]]
+    chosen = log_probs[:, wanted]
     total: NDArray[np.float32] = np.logaddexp.reduce(chosen, axis=1, keepdims=True)
     return chosen - total

@@ -6,7 +6,8 @@ are avoided: both cost more than the network itself.
 
 from __future__ import annotations
 
-from functools import cache
+import logging
+import zipfile
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +17,8 @@ from vin_batch.classifier.model_card import ModelCard
 from vin_batch.classifier.quiet import without_greetings
 from vin_batch.errors import ModelError, NoGpuError, UsageError
 from vin_batch.preprocess import IMAGE_SIDE, PREPROCESSING
+
+LOGGER = logging.getLogger(__name__)
 
 CPU_BATCH: Final = 256
 GPU_BATCH: Final = 8_192
@@ -57,29 +60,33 @@ def open_classifier(card: ModelCard, device: str = "auto") -> KerasClassifier:
 def _open(card: ModelCard, device: str) -> KerasClassifier:
     import tensorflow as tf  # noqa: PLC0415 - two seconds that `status` must not pay
 
-    on_gpu = device != "cpu" and bool(tf.config.list_physical_devices("GPU"))
-    if device == "gpu" and not on_gpu:
+    gpus = tf.config.list_physical_devices("GPU") if device != "cpu" else []
+    if device == "gpu" and not gpus:
         raise NoGpuError(
             "a GPU was demanded, but TensorFlow sees none",
             "Install the extra vin_batch[gpu] and a driver, or run with --device cpu.",
         )
-    _configure(on_gpu)
-    return KerasClassifier(card, tf, on_gpu=on_gpu)
+    return KerasClassifier(card, tf, on_gpu=_claim(tf, gpus[:1]))
 
 
-@cache
-def _configure(on_gpu: bool) -> None:
-    """Show TensorFlow the first GPU (memory as needed, full float32), or none.
+def _claim(tf: Any, gpus: list[Any]) -> bool:
+    """Show TensorFlow one GPU (memory as needed, full float32), or none.
 
-    TensorFlow takes such settings once, before its first operation.
+    TensorFlow takes such settings before its first operation only: a process that has
+    computed, as training has, keeps the devices that it has.
+
+    Returns:
+        Whether a GPU will compute.
     """
-    import tensorflow as tf  # noqa: PLC0415
-
-    gpus = tf.config.list_physical_devices("GPU")
-    tf.config.set_visible_devices(gpus[:1] if on_gpu else [], "GPU")
-    if on_gpu:
-        tf.config.experimental.set_memory_growth(gpus[0], enable=True)
+    try:
+        tf.config.set_visible_devices(gpus, "GPU")
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
+    except RuntimeError as error:
+        LOGGER.debug("devices stay as they are: %s", error)
+    if gpus:
         tf.config.experimental.enable_tensor_float_32_execution(False)
+    return bool(tf.config.list_logical_devices("GPU"))
 
 
 class KerasClassifier:
@@ -93,7 +100,7 @@ class KerasClassifier:
         self.device = _device_name(tf, on_gpu=on_gpu)
         try:
             model = keras.saving.load_model(card.weights, compile=False, safe_mode=True)
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
             raise ModelError(
                 f"cannot load {card.weights}: {error}", "Reinstall the model, or retrain it."
             ) from error

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+import math
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -104,16 +105,29 @@ def load_model_card(directory: Path) -> ModelCard:
             policy=DecisionPolicy(**raw["policy"]),
             details={key: raw[key] for key in raw if key not in ModelCard.__slots__},
         )
+        _check_numbers(card)
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path} is not a model card: {error!r}", advice) from error
     _check_weights(card, advice)
     return card
 
 
+def _check_numbers(card: ModelCard) -> None:
+    if not 0 < card.temperature < math.inf:
+        raise ValueError(f"temperature {card.temperature}")
+    if not all(math.isfinite(value) for value in astuple(card.policy)):
+        raise ValueError(f"policy {card.policy}")
+    if len(set(card.classes)) != len(card.classes) or not card.classes:
+        raise ValueError(f"classes {card.classes!r}")
+
+
 def _check_weights(card: ModelCard, advice: str) -> None:
     if not card.weights.is_file():
         raise ModelError(f"weights {card.weights} are missing", advice)
-    actual = sha256_of(card.weights)
+    try:
+        actual = sha256_of(card.weights)
+    except OSError as error:
+        raise ModelError(f"cannot read {card.weights}: {error.strerror}", advice) from error
     if actual != card.sha256:
         raise ModelError(
             f"weights {card.weights} have digest {actual[:12]}…, the card says "

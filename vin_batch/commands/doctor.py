@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vin_batch.errors import DiskError, ExitCode, VinBatchError
+from vin_batch.errors import ArchiveError, ExitCode, VinBatchError
 
 if TYPE_CHECKING:
     from vin_batch.classifier.base import Classifier
@@ -51,26 +50,26 @@ def _sheet(args: argparse.Namespace) -> ExitCode:
     import cv2  # noqa: PLC0415
 
     from vin_batch.batch.atomic import write_atomic  # noqa: PLC0415
-    from vin_batch.batch.characters import find_images  # noqa: PLC0415
+    from vin_batch.batch.characters import find_images, read_image  # noqa: PLC0415
     from vin_batch.report.contact_sheet import COLUMNS, contact_sheet  # noqa: PLC0415
 
     images = find_images(args.sheet, recursive=True)
     if not images:
-        print("vin-batch: no images found", file=sys.stderr)
-        return ExitCode.ARCHIVE
-    # Whole rows of neighbours, so that a card's boxes stay together.
-    wanted = max(1, args.images // COLUMNS)
-    rows = [images[start : start + COLUMNS] for start in range(0, len(images), COLUMNS)]
-    step = max(1, len(rows) // wanted)
-    chosen = [image for row in rows[::step][:wanted] for image in row]
-    try:
-        data = [image.read_bytes() for image in chosen]
-    except OSError as error:
-        raise DiskError(f"cannot read {error.filename}: {error.strerror}") from error
-    _, picture = cv2.imencode(".png", contact_sheet(data))
+        raise ArchiveError("no images found", "Name image files or folders of them.")
+    chosen = _spread(images, args.images, COLUMNS)
+    boxes = [read_image(image) for image in chosen]
+    sheet = contact_sheet([box.issue or box.data for box in boxes])
+    _, picture = cv2.imencode(".png", sheet)
     write_atomic(args.output, picture.tobytes())
     print(f"{args.output}: {len(chosen)} of {len(images)} crops")
     return ExitCode.DONE
+
+
+def _spread(images: list[Path], wanted: int, columns: int) -> list[Path]:
+    """Choose whole rows of neighbours, evenly, so that a card's boxes stay together."""
+    rows = [images[start : start + columns] for start in range(0, len(images), columns)]
+    count = min(max(1, wanted // columns), len(rows))
+    return [image for row in range(count) for image in rows[row * len(rows) // count]]
 
 
 def _check(args: argparse.Namespace) -> ExitCode:

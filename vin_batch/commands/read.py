@@ -5,12 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from vin_batch.errors import ExitCode
+from vin_batch.commands._stdout import stdout_errors
+from vin_batch.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from vin_batch.batch.characters import Character
+    from vin_batch.classifier.model_card import ModelCard
 
 DESCRIPTION = """\
 Reads images of single characters and prints one line for each, in the order of their paths.
@@ -43,34 +48,51 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--model", type=Path, help="model directory (default: the shipped model)")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="reading processes")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, help="reading processes"
+    )
 
 
 def execute(args: argparse.Namespace) -> ExitCode:
     """Run the command."""
-    from vin_batch.batch.characters import find_images, read_characters  # noqa: PLC0415
-    from vin_batch.classifier.keras_classifier import open_classifier  # noqa: PLC0415
+    from vin_batch.batch.characters import find_images  # noqa: PLC0415
+    from vin_batch.classifier.alphabets import require_alphabet  # noqa: PLC0415
     from vin_batch.classifier.model_card import (  # noqa: PLC0415
         default_model_directory,
         load_model_card,
     )
     from vin_batch.export.characters import CSV_HEADER, FORMATS  # noqa: PLC0415
 
+    if args.workers < 1:
+        raise UsageError("--workers must be 1 or more")
     card = load_model_card(args.model or default_model_directory())
+    require_alphabet(card, args.alphabet)
     images = find_images(args.paths, args.recursive)
     if not images:
         print("vin-batch: no images found (folders below need --recursive)", file=sys.stderr)
-        return ExitCode.DONE
-    classifier = open_classifier(card, args.device)
+    answers = _answers(images, card, args)
     unread = 0
     with _output(args.output) as out:
         if args.format == "csv":
             out.write(CSV_HEADER.encode())
-        for character in read_characters(images, classifier, args.alphabet, args.workers):
+        for character in answers:
             unread += bool(character.issue)
             out.write(_line(FORMATS[args.format](character)))
     print(_summary(len(images), unread, args.output), file=sys.stderr)
     return ExitCode.FINISHED_WITH_FAILURES if unread else ExitCode.DONE
+
+
+def _answers(
+    images: Sequence[Path], card: ModelCard, args: argparse.Namespace
+) -> Iterator[Character]:
+    """Answers in order; without images nothing heavy is loaded."""
+    if not images:
+        return iter(())
+    from vin_batch.batch.characters import read_characters  # noqa: PLC0415
+    from vin_batch.classifier.keras_classifier import open_classifier  # noqa: PLC0415
+
+    classifier = open_classifier(card, args.device)
+    return read_characters(images, classifier, args.alphabet, args.workers)
 
 
 def _line(text: str) -> bytes:
@@ -83,8 +105,9 @@ def _output(path: Path | None) -> Iterator[BinaryIO]:
     from vin_batch.batch.atomic import atomic_file  # noqa: PLC0415
 
     if path is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        with stdout_errors():
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
     else:
         with atomic_file(path) as file:
             yield file

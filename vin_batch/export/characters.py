@@ -42,8 +42,9 @@ def csv_line(character: Character) -> str:
 
 
 def jsonl_line(character: Character) -> str:
-    """One JSON object."""
-    return json.dumps(asdict(character), ensure_ascii=False) + "\n"
+    r"""One JSON object; bytes of a name that are not UTF-8 become ``\udc80`` to ``\udcff``."""
+    text = json.dumps(asdict(character), ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n"
 
 
 FORMATS: Final[dict[str, Callable[[Character], str]]] = {

@@ -20,11 +20,11 @@ _ISSUE_TONE: Final = 90
 _ISSUE_FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def contact_sheet(files: Sequence[bytes], columns: int = COLUMNS) -> NDArray[np.uint8]:
+def contact_sheet(files: Sequence[bytes | BoxIssue], columns: int = COLUMNS) -> NDArray[np.uint8]:
     """Draw a sheet: a row of crops, below it the row of results, and so on.
 
     Args:
-        files: Bytes of every crop, in order.
+        files: Bytes of every crop, or why there are none, in order; at least one.
         columns: Crops of a row.
 
     Returns:
@@ -40,8 +40,8 @@ def contact_sheet(files: Sequence[bytes], columns: int = COLUMNS) -> NDArray[np.
     return np.vstack(rows)
 
 
-def _pair(data: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    grey = decode_grey(data)
+def _pair(data: bytes | BoxIssue) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    grey = data if isinstance(data, BoxIssue) else decode_grey(data)
     if isinstance(grey, BoxIssue):
         return np.full((TILE, TILE), _ISSUE_TONE, np.uint8), _issue_tile(grey)
     before = _fit(grey)
