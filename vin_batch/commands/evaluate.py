@@ -25,7 +25,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--model", type=Path, help="model directory (default: the shipped model)")
     parser.add_argument("--data", type=Path, help="folder of glyph packs (train/, evaluate/)")
     parser.add_argument("--cards", type=int, default=2000, help="cards drawn for each level")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="drawing processes")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, help="drawing processes"
+    )
     parser.add_argument("--run", type=Path, metavar="RUN_DIR", help="a finished run to compare")
     parser.add_argument("--truth", type=Path, help="CSV with columns card_id and vin, for --run")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -33,6 +35,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def execute(args: argparse.Namespace) -> ExitCode:
     """Run the command."""
+    if args.cards < 0 or args.workers < 1:
+        raise UsageError("--cards must be 0 or more, --workers 1 or more")
     if (args.run is None) == (args.data is None):
         raise UsageError(
             "say what to measure",

@@ -43,7 +43,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--pool-images", type=int, help="images of a pool")
     parser.add_argument("--passes", type=int, help="how often each pool is shown")
     parser.add_argument("--seed", type=int, help="seed of pools, weights and order")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="drawing processes")
+    parser.add_argument(
+        "--alphabet",
+        choices=("vin", "alnum36", "byclass62"),
+        default="vin",
+        help="what the model shall answer; runs need vin, the others serve `vin-batch read`",
+    )
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, help="drawing processes"
+    )
     parser.add_argument(
         "--cards", type=int, default=4000, help="cards per level for calibration and measurement"
     )
@@ -58,19 +66,31 @@ def execute(args: argparse.Namespace) -> ExitCode:
     """Run the command."""
     from vin_batch.report.logs import configure_logging  # noqa: PLC0415
     from vin_batch.training import course, model_readme, publish  # noqa: PLC0415
-    from vin_batch.vin.alphabet import ALPHABET  # noqa: PLC0415
 
+    if args.cards < 1 or args.workers < 1:
+        raise UsageError("--cards and --workers must be 1 or more")
     configure_logging("INFO")
-    data = course.load_data(args.data, ALPHABET)
+    alphabet = _alphabet(args)
+    data = course.load_data(args.data, alphabet)
+    course.require_held_out(data, alphabet)
     if not args.calibrate_only:
         work = args.work or args.out.parent / f".{args.out.name}-work"
-        course.train(data, ALPHABET, _plan(args), args.out, work)
+        course.train(data, alphabet, _plan(args), args.out, work)
     course.calibrate(args.out, data, args.cards, args.workers)
     characters, cards = course.measure(args.out, data, args.cards, args.workers)
     publish.update_card(args.out, metrics=course.metrics_json(characters, cards))
     model_readme.write_model_readme(args.out)
     print(model_readme.measurement_text(characters, cards))
     return ExitCode.DONE
+
+
+def _alphabet(args: argparse.Namespace) -> str:
+    from vin_batch.classifier.alphabets import ALPHABETS  # noqa: PLC0415
+    from vin_batch.classifier.model_card import load_model_card  # noqa: PLC0415
+
+    if args.calibrate_only:
+        return load_model_card(args.out).classes
+    return ALPHABETS[args.alphabet]
 
 
 def _plan(args: argparse.Namespace) -> TrainingPlan:

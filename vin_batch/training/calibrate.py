@@ -15,12 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vin_batch.records import DecisionPolicy
+from vin_batch.vin.verdict import confidences
 
 MAX_WRONG_SHARE: Final = 1e-3
 """Accepted VINs that may be wrong: 1 in 1,000, the error of double keying."""
 SAFETY: Final = 2.0
 """The threshold is fitted to this many times fewer wrong ones: other people's cards will be
 less like the training data than these are."""
+NEVER: Final = math.nextafter(1.0, 2.0)
+"""Threshold above every confidence: one may be 1 to the last bit of a float."""
+RIDGE: Final = 1e-3
+"""Pull of the recalibration towards none, in units of its log-likelihood."""
+SMALLEST_STEP: Final = 1e-9
 MAX_LOG_ODDS: Final = 30.0
 """As in the verdict: posteriors nearer to 0 or 1 are not told apart."""
 
@@ -83,40 +89,51 @@ def fit_policy(outcomes: Outcomes) -> DecisionPolicy:
         outcomes: Cards that neither the network nor the temperature has seen.
 
     Returns:
-        The policy; where no threshold is pure enough, nothing is ever accepted (threshold 1).
+        The policy; where no threshold is pure enough, nothing is ever accepted (``NEVER``).
     """
     slope, intercept = _logistic(log_odds(outcomes.posterior), outcomes.correct)
-    confidence = 1 / (1 + np.exp(-(slope * log_odds(outcomes.posterior) + intercept)))
+    policy = DecisionPolicy(slope=slope, intercept=intercept, accept_confidence=NEVER)
+    confidence = confidences(outcomes.posterior, policy)
     chosen = outcomes.acceptable
     threshold = _purest_threshold(confidence[chosen], outcomes.correct[chosen])
-    return replace(
-        DecisionPolicy(slope=slope, intercept=intercept, accept_confidence=1.0),
-        accept_confidence=threshold,
-    )
+    return replace(policy, accept_confidence=threshold)
 
 
 def _logistic(x: NDArray[np.float64], y: NDArray[np.bool_]) -> tuple[float, float]:
-    """Slope and intercept of a logistic regression (Newton's method, slight ridge)."""
+    """Slope and intercept of a logistic regression, drawn a little towards 1 and 0.
+
+    Newton's method with halved steps: where the posterior is far too sure, full steps
+    leave for infinity.
+    """
     design = np.column_stack([x, np.ones_like(x)])
-    weights = np.array([1.0, 0.0])
-    ridge = np.diag([1e-3, 1e-3])
-    for _ in range(50):
-        predicted = 1 / (1 + np.exp(-design @ weights))
-        gradient = design.T @ (predicted - y) + ridge @ (weights - [1.0, 0.0])
-        curvature = (design * (predicted * (1 - predicted))[:, None]).T @ design + ridge
-        step = np.linalg.solve(curvature, gradient)
+    start = np.array([1.0, 0.0])
+    weights = start.copy()
+
+    def loss(candidate: NDArray[np.float64]) -> float:
+        z = design @ candidate
+        pull = 0.5 * RIDGE * float(((candidate - start) ** 2).sum())
+        return float((np.logaddexp(0, z) - y * z).sum()) + pull
+
+    for _ in range(100):
+        predicted = 0.5 + 0.5 * np.tanh(0.5 * (design @ weights))
+        gradient = design.T @ (predicted - y) + RIDGE * (weights - start)
+        curvature = (design * (predicted * (1 - predicted))[:, None]).T @ design
+        step = np.linalg.solve(curvature + RIDGE * np.eye(2), gradient)
+        before = loss(weights)
+        while np.abs(step).max() > SMALLEST_STEP and loss(weights - step) > before:
+            step /= 2
         weights -= step
-        if np.abs(step).max() < 1e-9:
+        if np.abs(step).max() <= SMALLEST_STEP:
             break
     return float(weights[0]), float(weights[1])
 
 
 def _purest_threshold(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
-    """Smallest confidence above which at most ``MAX_WRONG_SHARE / SAFETY`` are wrong."""
+    """Smallest confidence from which at most ``MAX_WRONG_SHARE / SAFETY`` are wrong."""
     order = np.argsort(-confidence, kind="stable")
-    wrong = np.cumsum(~correct[order])
-    accepted = np.arange(1, len(order) + 1)
+    ranked = confidence[order]
+    # Equal confidences are accepted together.
+    accepted = np.searchsorted(-ranked, -ranked, side="right")
+    wrong = np.cumsum(~correct[order])[accepted - 1]
     pure = np.flatnonzero(wrong <= accepted * MAX_WRONG_SHARE / SAFETY)
-    if not pure.size:
-        return 1.0
-    return math.ceil(float(confidence[order[pure[-1]]]) * 1e6) / 1e6
+    return float(ranked[pure[-1]]) if pure.size else NEVER

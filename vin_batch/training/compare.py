@@ -67,7 +67,7 @@ def load_truth(path: Path) -> dict[str, str]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             return {row["card_id"]: row["vin"].strip().upper() for row in csv.DictReader(file)}
-    except (OSError, KeyError, AttributeError, UnicodeDecodeError) as error:
+    except (OSError, KeyError, AttributeError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(
             f"{path} is not a truth file: {error!r}",
             "It must be UTF-8 CSV with the columns card_id and vin.",

@@ -12,6 +12,7 @@ import numpy as np
 from vin_batch.classifier.base import Classifier
 from vin_batch.classifier.keras_classifier import open_classifier
 from vin_batch.classifier.model_card import load_model_card, sha256_of
+from vin_batch.errors import UsageError
 from vin_batch.records import DecisionPolicy
 from vin_batch.synthesis.scan import Level
 from vin_batch.synthesis.vins import random_vin
@@ -30,6 +31,7 @@ from vin_batch.training.packs import GlyphPack, load_packs
 from vin_batch.training.pool import SOURCE_WEIGHTS, GlyphBank, build_bank, draw_pool
 from vin_batch.training.publish import WEIGHTS_NAME, publish_weights, update_card
 from vin_batch.training.typeface_pack import typeface_pack
+from vin_batch.vin.alphabet import ALPHABET
 from vin_batch.vin.decoder import Decoder
 
 LOGGER = logging.getLogger(__name__)
@@ -106,13 +108,36 @@ def train(data: Data, alphabet: str, plan: TrainingPlan, out: Path, work: Path) 
 
 
 def held_out_bank(data: Data, alphabet: str) -> GlyphBank:
-    """Glyphs that were never trained on, for whole cards."""
-    usable = [pack for pack in data.held_out if pack.name not in FRAMED_PACKS and len(pack.labels)]
-    return build_bank(usable, alphabet, {**SOURCE_WEIGHTS, **UNSEEN_SOURCES})
+    """Glyphs that were never trained on, for whole cards.
+
+    Raises:
+        UsageError: A class has none; see ``require_held_out``.
+    """
+    require_held_out(data, alphabet)
+    return build_bank(_drawable(data), alphabet, {**SOURCE_WEIGHTS, **UNSEEN_SOURCES})
+
+
+def require_held_out(data: Data, alphabet: str) -> None:
+    """Refuse data that could train a model but never calibrate it.
+
+    Raises:
+        UsageError: A character of the alphabet has no held-out image.
+    """
+    present = {str(label) for pack in _drawable(data) for label in np.unique(pack.labels)}
+    if missing := [character for character in alphabet if character not in present]:
+        raise UsageError(
+            f"no held-out image of {' '.join(missing)}",
+            "Calibration needs every class from people who are not trained on: add packs with "
+            "these characters (a tenth of each is held out), or an evaluate/ pack.",
+        )
+
+
+def _drawable(data: Data) -> list[GlyphPack]:
+    return [pack for pack in data.held_out if pack.name not in FRAMED_PACKS and len(pack.labels)]
 
 
 def calibrate(out: Path, data: Data, cards: int, workers: int) -> None:
-    """Fit temperature, recalibration and threshold of a model with the 33 VIN classes.
+    """Fit the temperature and, where the model knows VINs, recalibration and threshold.
 
     Args:
         out: Model directory; its card is updated.
@@ -127,6 +152,8 @@ def calibrate(out: Path, data: Data, cards: int, workers: int) -> None:
     temperature = fit_temperature(plain.log_probs(pool.images), pool.labels)
     LOGGER.info("temperature %.3f", temperature)
     update_card(out, temperature=temperature)
+    if card.classes != ALPHABET:
+        return
     classifier = open_classifier(load_model_card(out))
     decoder = Decoder()
     parts = []
@@ -146,7 +173,8 @@ def measure(
     Args:
         out: Model directory.
         data: The packs.
-        cards: Cards drawn for each level; 0 measures characters alone.
+        cards: Cards drawn for each level; 0, or a model without the 33 VIN classes in their
+            order, measures characters alone.
         workers: Drawing processes.
 
     Returns:
@@ -155,7 +183,7 @@ def measure(
     card = load_model_card(out)
     classifier = open_classifier(card)
     characters = [score_characters(classifier, pack) for pack in data.held_out if len(pack.labels)]
-    if not cards:
+    if not cards or card.classes != ALPHABET:
         return characters, {}
     bank, decoder = held_out_bank(data, card.classes), Decoder()
     levels: tuple[Level, ...] = ("clean", *CARD_LEVELS)
