@@ -1,6 +1,36 @@
-"""Settings for all tests: property tests never fail because the machine is busy."""
+"""Settings for all tests, and models that are made once.
 
+Property tests never fail because the machine is busy. TensorFlow is imported only by tests
+that ask for a model.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from vin_batch.classifier.keras_classifier import KerasClassifier
 
 settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model directory that reads clean drawn characters, nine in ten right."""
+    from tiny_model import make_tiny_model
+
+    return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_classifier(tiny_model: Path) -> KerasClassifier:
+    """That model, loaded on the processor."""
+    from vin_batch.classifier.keras_classifier import open_classifier
+    from vin_batch.classifier.model_card import load_model_card
+
+    return open_classifier(load_model_card(tiny_model), "cpu")
