@@ -27,7 +27,8 @@ def ascii_char_line(character: Character) -> str:
 def csv_line(character: Character) -> str:
     """One row of RFC 4180, columns as ``CSV_HEADER``."""
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(
+    # With this line end the module quotes names that hold a carriage return, too.
+    csv.writer(buffer, lineterminator="\r\n").writerow(
         [
             character.path,
             character.char,
@@ -38,7 +39,7 @@ def csv_line(character: Character) -> str:
             character.issue,
         ]
     )
-    return buffer.getvalue()
+    return buffer.getvalue().removesuffix("\r\n") + "\n"
 
 
 def jsonl_line(character: Character) -> str:
