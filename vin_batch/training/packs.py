@@ -6,6 +6,8 @@ character each, and optionally ``writer``, ``label_prob``, ``is_test``.
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,6 +24,7 @@ HELD_OUT_SHARE: Final = 0.1
 INK_LEVEL: Final = 60
 """Grey levels darker than white that count as ink when a glyph is cut out (of 255)."""
 MIN_GLYPH_SIDE: Final = 3
+_PER_IMAGE: Final = ("y", "writer", "label_prob", "is_test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +63,11 @@ def load_pack(path: Path, alphabet: str) -> GlyphPack:
         UsageError: The file is not a pack.
     """
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as data:
             fields = {name: data[name] for name in data.files}
         images, labels = fields["X"], fields["y"].astype(str)
-    except (OSError, ValueError, KeyError) as error:
+        _check_shapes(fields)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UsageError(
             f"{path} is not a glyph pack: {error}",
             "A pack holds X (uint8 [n, h, w]) and y (one character each), without pickles.",
@@ -73,6 +77,14 @@ def load_pack(path: Path, alphabet: str) -> GlyphPack:
         wanted &= fields["label_prob"] >= MIN_LABEL_PROB
     held_out = _held_out(fields, labels)
     return GlyphPack(path.stem, images[wanted], labels[wanted], held_out[wanted])
+
+
+def _check_shapes(fields: dict[str, NDArray[np.generic]]) -> None:
+    if fields["X"].dtype != np.uint8 or fields["X"].ndim != 3:
+        raise ValueError(f"X is {fields['X'].dtype} {list(fields['X'].shape)}")
+    for name in _PER_IMAGE:
+        if name in fields and fields[name].shape != fields["X"].shape[:1]:
+            raise ValueError(f"{name} has shape {list(fields[name].shape)}, X {len(fields['X'])}")
 
 
 def load_packs(folder: Path, alphabet: str) -> list[GlyphPack]:
