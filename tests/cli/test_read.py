@@ -182,6 +182,15 @@ def test_links_to_files_are_read_and_links_to_folders_are_not(
     assert len(find_images([tmp_path / "other"], recursive=False)) == 4
 
 
+def test_paths_are_ordered_as_text(letters: Path, tmp_path: Path) -> None:
+    for folder in ("b", "b-1", "B", "b.d"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.png").symlink_to(letters / "letter_A.png")
+    (tmp_path / "b.png").symlink_to(letters / "letter_A.png")
+    found = [str(path.relative_to(tmp_path)) for path in find_images([tmp_path], recursive=True)]
+    assert found == ["B/x.png", "b-1/x.png", "b.d/x.png", "b.png", "b/x.png"]
+
+
 def test_an_empty_folder_leaves_an_empty_answer(read: Read, tmp_path: Path) -> None:
     code, out, err = read(tmp_path)
     assert (code, out) == (0, b"")

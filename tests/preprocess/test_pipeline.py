@@ -217,6 +217,17 @@ def test_light_noise_and_size_leave_the_character_as_it_is(damage: str) -> None:
     assert np.median(same) > 0.75
 
 
+@pytest.mark.parametrize(("side", "median"), [(16, 0.6), (20, 0.66), (28, 0.72)])
+def test_tiny_crops_are_read_too(side: int, median: float) -> None:
+    same = []
+    for character in ALPHABET:
+        crop = plain_crop(ink_of(character))
+        scale = side / max(crop.shape)
+        tiny = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        same.append(kept_share(read(crop), np.asarray(tiny, np.uint8)))
+    assert np.median(same) > median
+
+
 @pytest.mark.parametrize(("height", "pen"), [(0.3, 0.12), (0.85, 0.1), (0.6, 0.05), (0.6, 0.2)])
 def test_small_large_thin_and_thick_writing(height: float, pen: float) -> None:
     unusual = writer(pen=pen, height=height)

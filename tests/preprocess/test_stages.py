@@ -86,7 +86,7 @@ def test_faint_and_small_ink_is_blank() -> None:
     weak = int(MIN_CONTRAST) - 1
     faint = [(*patch[:4], weak) for patch in CHARACTER]
     assert select_strokes(strength(*faint), 0.5) is BoxIssue.BLANK
-    noisy = [(*patch[:4], 30) for patch in CHARACTER]
+    noisy = [(*patch[:4], 36) for patch in CHARACTER]
     assert select_strokes(strength(*noisy), 10.0) is BoxIssue.BLANK
     assert select_strokes(strength((30, 34, 30, 34, 200)), 1.0) is BoxIssue.BLANK
     assert select_strokes(strength(), 0.0) is BoxIssue.BLANK

@@ -40,6 +40,7 @@ def test_crop_and_result_stand_below_each_other() -> None:
     assert (before[:, shown.shape[1] :] == 128).all()
     image, _ = preprocess_image(CROP)
     assert np.array_equal(after[::2, ::2], image)
+    assert np.array_equal(after[1::2, 1::2], image)
 
 
 def test_what_gave_nothing_shows_why() -> None:

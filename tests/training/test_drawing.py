@@ -101,6 +101,26 @@ def test_every_image_of_a_pool_has_its_label_and_the_rest_is_counted(bank: Glyph
     assert set(drawn.labels.tolist()) == set(range(33))
 
 
+def test_images_without_a_character_take_their_labels_with_them(
+    bank: GlyphBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = {id(glyph): number for number, glyph in enumerate(bank.glyphs)}
+
+    def chunk(
+        glyphs: list[NDArray[np.float32]], seed: list[int], level: str | None
+    ) -> tuple[Grey, NDArray[np.uint8]]:
+        images = np.zeros((len(glyphs), 28, 28), np.uint8)
+        images[:, 0, 0] = [numbers[id(glyph)] for glyph in glyphs]
+        issues = np.where(np.arange(len(glyphs)) % 3 == 0, BoxIssue.BLOT, BoxIssue.NONE)
+        return images, issues.astype(np.uint8)
+
+    monkeypatch.setattr(pool_module, "_draw_chunk", chunk)
+    monkeypatch.setattr(pool_module, "CHUNK", 40)
+    drawn = draw_pool(bank, 100, seed=2, workers=1)
+    assert drawn.issues == {"blot": 14 + 14 + 7}
+    assert np.array_equal(drawn.labels, bank.labels[drawn.images[:, 0, 0]])
+
+
 def test_labels_belong_to_their_images(bank: GlyphBank) -> None:
     """Clean drawings are nearer to clean drawings of their own class than to others."""
     one, other = (draw_pool(bank, 700, seed=s, workers=1, level="clean") for s in (1, 2))
