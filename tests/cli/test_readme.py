@@ -16,7 +16,7 @@ DOCUMENTS = (
     "README.md",
     "CHANGELOG.md",
     "jobs/run.toml",
-    "jobs/train.toml",
+    "jobs/train_default.sh",
     "sample_cards/README.md",
 )
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vin_batch.classifier.model_card import ModelCard
 from vin_batch.classifier.quiet import without_greetings
+from vin_batch.classifier.tail import stretch_tail
 from vin_batch.errors import ModelError, NoGpuError, UsageError
 from vin_batch.preprocess import IMAGE_SIDE, PREPROCESSING
 
@@ -132,7 +133,7 @@ class KerasClassifier:
                 padded[:filled] = part
                 part = padded
             result[start : start + filled] = self._compiled(part).numpy()[:filled]
-        np.maximum(result, FLOOR, out=result)
+        result = np.maximum(stretch_tail(result, self.card.tail), FLOOR)
         np.rint(result / LOG_PROB_STEP, out=result)
         return result * np.float32(LOG_PROB_STEP)
 

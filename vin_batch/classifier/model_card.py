@@ -14,6 +14,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from vin_batch.classifier.tail import Tail
 from vin_batch.errors import ModelError
 from vin_batch.records import DecisionPolicy
 from vin_batch.vin.alphabet import ALPHABET
@@ -34,6 +35,7 @@ class ModelCard:
         classes: Character of every output, in order.
         preprocessing: Constants of the preprocessing that the model was trained through.
         temperature: Divisor of the logits that calibrates the probabilities.
+        tail: Calibration of nearly sure answers, after the temperature.
         policy: How a posterior becomes a verdict.
         details: Everything else in ``model.json`` (metrics, training data, dates).
     """
@@ -45,6 +47,7 @@ class ModelCard:
     classes: str
     preprocessing: dict[str, Any]
     temperature: float
+    tail: Tail
     policy: DecisionPolicy
     details: dict[str, Any]
 
@@ -102,6 +105,7 @@ def load_model_card(directory: Path) -> ModelCard:
             classes=str(raw["classes"]),
             preprocessing=dict(raw["preprocessing"]),
             temperature=float(raw["temperature"]),
+            tail=Tail(**raw.get("tail", {})),
             policy=DecisionPolicy(**raw["policy"]),
             details={key: raw[key] for key in raw if key not in ModelCard.__slots__},
         )
@@ -115,6 +119,8 @@ def load_model_card(directory: Path) -> ModelCard:
 def _check_numbers(card: ModelCard) -> None:
     if not 0 < card.temperature < math.inf:
         raise ValueError(f"temperature {card.temperature}")
+    if not (math.isfinite(card.tail.knee) and 0 <= card.tail.gain < math.inf):
+        raise ValueError(f"tail {card.tail}")
     if not all(math.isfinite(value) for value in astuple(card.policy)):
         raise ValueError(f"policy {card.policy}")
     if len(set(card.classes)) != len(card.classes) or not card.classes:

@@ -39,6 +39,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--work", type=Path, help="folder for checkpoints and history (default: OUT/../.OUT-work)"
     )
+    parser.add_argument(
+        "--start", type=Path, metavar="DIR", help="begin with the weights of this model"
+    )
     parser.add_argument("--pools", type=int, help="pools of images, drawn one after the other")
     parser.add_argument("--pool-images", type=int, help="images of a pool")
     parser.add_argument("--passes", type=int, help="how often each pool is shown")
@@ -64,6 +67,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def execute(args: argparse.Namespace) -> ExitCode:
     """Run the command."""
+    from vin_batch.classifier.model_card import load_model_card  # noqa: PLC0415
     from vin_batch.report.logs import configure_logging  # noqa: PLC0415
     from vin_batch.training import course, model_readme, publish  # noqa: PLC0415
 
@@ -75,7 +79,8 @@ def execute(args: argparse.Namespace) -> ExitCode:
     course.require_held_out(data, alphabet)
     if not args.calibrate_only:
         work = args.work or args.out.parent / f".{args.out.name}-work"
-        course.train(data, alphabet, _plan(args), args.out, work)
+        start = load_model_card(args.start) if args.start else None
+        course.train(data, alphabet, _plan(args), args.out, work, start=start)
     course.calibrate(args.out, data, args.cards, args.workers)
     characters, cards = course.measure(args.out, data, args.cards, args.workers)
     publish.update_card(args.out, metrics=course.metrics_json(characters, cards))

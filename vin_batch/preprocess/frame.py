@@ -45,6 +45,10 @@ STRICT: Final = LineTests(0.62, 0.4, 0.11, 0.75, 0.42)
 RELAXED: Final = LineTests(0.36, 0.15, 0.17, 1.2, 0.5)
 """Once two sides are certain the box was printed, and worn lines may be believed too."""
 SIDES_THAT_CONVINCE: Final = 2
+EDGE_TONE: Final = 0.4
+"""A stroke reaches the edge when it is there at least this strong, over the strongest ink."""
+MAX_TOUCHING: Final = 0.35
+"""Ink along more of a side than this is a worn line rather than the ends of strokes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +70,26 @@ def remove_frame(ink: NDArray[np.uint8], threshold: float) -> NDArray[np.uint8]:
         cross a line keep their pixels.
     """
     cleaned, found = _erase_sides(ink, threshold, STRICT, (0, 1, 2, 3))
+    if len(found) == 1 and _is_cut_to_ink(cleaned, threshold, found[0]):
+        return ink
     if SIDES_THAT_CONVINCE <= len(found) < 4:
         rest = tuple(side for side in range(4) if side not in found)
         cleaned, _ = _erase_sides(cleaned, threshold, RELAXED, rest)
     return ink if cleaned is ink else np.ascontiguousarray(cleaned)
+
+
+def _is_cut_to_ink(ink: NDArray[np.uint8], threshold: float, found: int) -> bool:
+    """Tell that a crop ends where the character does, so that its only "line" is a stroke.
+
+    Inside a frame a character keeps clear of the sides; cut to its ink, it reaches the other
+    sides too, in a few places.
+    """
+    for side in range(4):
+        edge = np.rot90(ink, side)[0]
+        touching = np.count_nonzero(edge > max(threshold, EDGE_TONE * float(ink.max())))
+        if side != found and 2 <= touching <= MAX_TOUCHING * edge.size:
+            return True
+    return False
 
 
 def _erase_sides(

@@ -11,12 +11,13 @@ import numpy as np
 
 from vin_batch.classifier.base import Classifier
 from vin_batch.classifier.keras_classifier import open_classifier
-from vin_batch.classifier.model_card import load_model_card, sha256_of
+from vin_batch.classifier.model_card import ModelCard, load_model_card, sha256_of
+from vin_batch.classifier.tail import Tail
 from vin_batch.errors import UsageError
 from vin_batch.records import DecisionPolicy
 from vin_batch.synthesis.scan import Level
 from vin_batch.synthesis.vins import random_vin
-from vin_batch.training.calibrate import Outcomes, fit_policy, fit_temperature
+from vin_batch.training.calibrate import Outcomes, fit_characters, fit_policy
 from vin_batch.training.cards import draw_cards
 from vin_batch.training.fit import TrainingPlan, train_network
 from vin_batch.training.measure import (
@@ -83,7 +84,15 @@ def load_data(folder: Path, alphabet: str) -> Data:
     )
 
 
-def train(data: Data, alphabet: str, plan: TrainingPlan, out: Path, work: Path) -> None:
+def train(
+    data: Data,
+    alphabet: str,
+    plan: TrainingPlan,
+    out: Path,
+    work: Path,
+    *,
+    start: ModelCard | None = None,
+) -> None:
     """Train a network and start its model directory (uncalibrated).
 
     Args:
@@ -92,10 +101,12 @@ def train(data: Data, alphabet: str, plan: TrainingPlan, out: Path, work: Path) 
         plan: The training plan.
         out: Model directory.
         work: Folder for checkpoints and history.
+        start: Model whose weights the training begins with; random ones when None.
     """
     packs = [*data.training, typeface_pack(alphabet, plan.seed)]
     bank = build_bank(packs, alphabet)
-    model, history = train_network(bank, len(alphabet), plan, work)
+    weights = start.weights if start else None
+    model, history = train_network(bank, len(alphabet), plan, work, weights)
     model.save(work / WEIGHTS_NAME)
     training = {
         "plan": asdict(plan),
@@ -103,6 +114,7 @@ def train(data: Data, alphabet: str, plan: TrainingPlan, out: Path, work: Path) 
         "glyphs": {pack.name: len(pack.labels) for pack in packs},
         "packs_sha256": data.digests,
         "parameters": int(model.count_params()),
+        "started_from": {"sha256": start.sha256, **start.details["training"]} if start else None,
     }
     publish_weights(work / WEIGHTS_NAME, out, alphabet, training)
 
@@ -133,7 +145,11 @@ def require_held_out(data: Data, alphabet: str) -> None:
 
 
 def _drawable(data: Data) -> list[GlyphPack]:
-    return [pack for pack in data.held_out if pack.name not in FRAMED_PACKS and len(pack.labels)]
+    return [
+        pack.without_label_errors()
+        for pack in data.held_out
+        if pack.name not in FRAMED_PACKS and len(pack.labels)
+    ]
 
 
 def calibrate(out: Path, data: Data, cards: int, workers: int) -> None:
@@ -148,10 +164,10 @@ def calibrate(out: Path, data: Data, cards: int, workers: int) -> None:
     card = load_model_card(out)
     bank = held_out_bank(data, card.classes)
     pool = draw_pool(bank, TEMPERATURE_IMAGES, CALIBRATION_SEED, workers)
-    plain = open_classifier(replace(card, temperature=1.0))
-    temperature = fit_temperature(plain.log_probs(pool.images), pool.labels)
-    LOGGER.info("temperature %.3f", temperature)
-    update_card(out, temperature=temperature)
+    plain = open_classifier(replace(card, temperature=1.0, tail=Tail()))
+    temperature, tail = fit_characters(plain.log_probs(pool.images), pool.labels)
+    LOGGER.info("temperature %.3f, %s", temperature, tail)
+    update_card(out, temperature=temperature, tail=tail)
     if card.classes != ALPHABET:
         return
     classifier = open_classifier(load_model_card(out))

@@ -60,15 +60,16 @@ class TrainingPlan:
 
 
 def train_network(
-    bank: GlyphBank, classes: int, plan: TrainingPlan, work: Path
+    bank: GlyphBank, classes: int, plan: TrainingPlan, work: Path, start: Path | None = None
 ) -> tuple[keras.Model, list[dict[str, Any]]]:
-    """Train from scratch, or go on from the last complete pool in ``work``.
+    """Train, or go on from the last complete pool in ``work``.
 
     Args:
         bank: Training glyphs.
         classes: Number of outputs.
         plan: The plan; a checkpoint of another plan is not resumed.
         work: Folder for the checkpoint and ``history.csv``.
+        start: A ``.keras`` file with the weights to begin with; random ones when None.
 
     Returns:
         The float32 network and the history.
@@ -76,7 +77,7 @@ def train_network(
     work.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(plan.seed)
     keras.mixed_precision.set_global_policy("mixed_bfloat16" if plan.mixed_precision else "float32")
-    history, model = _resume(plan, work) or ([], _compile(build_network(classes), plan))
+    history, model = _resume(plan, work) or ([], _compile(_begin(classes, start), plan))
     validation = draw_pool(bank, 8_000, plan.seed - 1, plan.workers)
     for number in range(len(history), plan.pools):
         started = time.monotonic()
@@ -120,6 +121,13 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc, unused-ignore]
 
     def on_epoch_end(self) -> None:
         self._order = self._rng.permutation(len(self._images))
+
+
+def _begin(classes: int, start: Path | None) -> keras.Model:
+    model = build_network(classes)
+    if start is not None:
+        model.set_weights(keras.saving.load_model(start, compile=False).get_weights())
+    return model
 
 
 def _compile(model: keras.Model, plan: TrainingPlan) -> keras.Model:

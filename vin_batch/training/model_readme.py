@@ -64,8 +64,7 @@ def write_model_readme(directory: Path) -> None:
             f"{len(card['classes'])} classes (`{card['classes']}`), made {card['made']}. "
             f"`{card['weights']}` has sha256 `{card['sha256']}`.",
             "## Made by\n\n"
-            "    vin-batch train --data ../shared/handwriting --config jobs/train.toml "
-            f"-o models/{card['name']}\n\n"
+            f"    sh jobs/train_default.sh ../shared/handwriting models/{card['name']}\n\n"
             f"Every figure below is printed by\n\n"
             f"    vin-batch evaluate --model models/{card['name']} "
             "--data ../shared/handwriting --cards 4000",
@@ -78,7 +77,8 @@ def write_model_readme(directory: Path) -> None:
             "Synthetic VINs written with glyphs of held-out people, framed and scanned by "
             "the simulator; other cards than those of the calibration.\n\n"
             + _card_table(metrics["cards"]),
-            f"Temperature {card['temperature']:.3f}; confidence = sigmoid("
+            f"Temperature {card['temperature']:.3f}; log odds above {card['tail']['knee']:.1f} "
+            f"stretched by {1 + card['tail']['gain']:.2f}; confidence = sigmoid("
             f"{card['policy']['slope']:.3f} x log odds of the posterior "
             f"{card['policy']['intercept']:+.3f}); accepted from "
             f"{card['policy']['accept_confidence']:.6f}.",

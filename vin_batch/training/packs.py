@@ -6,9 +6,12 @@ character each, and optionally ``writer``, ``label_prob``, ``is_test``.
 
 from __future__ import annotations
 
+import csv
 import zipfile
 import zlib
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
@@ -36,17 +39,46 @@ class GlyphPack:
         images: ``uint8[n, h, w]``, dark ink on white.
         labels: ``str[n]``, one character each, all inside the wanted alphabet.
         held_out: ``bool[n]``, True for images that are never trained on.
+        rows: ``int64[n]``, position of every image in the pack's file.
     """
 
     name: str
     images: NDArray[np.uint8]
     labels: NDArray[np.str_]
     held_out: NDArray[np.bool_]
+    rows: NDArray[np.int64]
 
     def part(self, held_out: bool) -> GlyphPack:
         """The training or the held-out part."""
-        chosen = self.held_out == held_out
-        return GlyphPack(self.name, self.images[chosen], self.labels[chosen], self.held_out[chosen])
+        return self.where(self.held_out == held_out)
+
+    def where(self, chosen: NDArray[np.bool_]) -> GlyphPack:
+        """Only the chosen images."""
+        return GlyphPack(
+            self.name,
+            self.images[chosen],
+            self.labels[chosen],
+            self.held_out[chosen],
+            self.rows[chosen],
+        )
+
+    def without_label_errors(self) -> GlyphPack:
+        """Without the images of ``label_errors.csv``: looked at, they show something else.
+
+        Whole cards drawn with them would be counted as read wrong when they are read right.
+        The character scores keep them.
+        """
+        return self.where(~np.isin(self.rows, label_errors().get(self.name, ())))
+
+
+@cache
+def label_errors() -> dict[str, tuple[int, ...]]:
+    """Rows with a wrong label, by pack, from the packaged table."""
+    text = files("vin_batch.training").joinpath("label_errors.csv").read_text(encoding="utf-8")
+    found: dict[str, tuple[int, ...]] = {}
+    for row in csv.DictReader(text.splitlines()):
+        found[row["pack"]] = (*found.get(row["pack"], ()), int(row["row"]))
+    return found
 
 
 def load_pack(path: Path, alphabet: str) -> GlyphPack:
@@ -76,7 +108,8 @@ def load_pack(path: Path, alphabet: str) -> GlyphPack:
     if "label_prob" in fields:
         wanted &= fields["label_prob"] >= MIN_LABEL_PROB
     held_out = _held_out(fields, labels)
-    return GlyphPack(path.stem, images[wanted], labels[wanted], held_out[wanted])
+    pack = GlyphPack(path.stem, images, labels, held_out, np.arange(len(labels)))
+    return pack.where(wanted)
 
 
 def _check_shapes(fields: dict[str, NDArray[np.generic]]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from vin_batch.classifier.model_card import CARD_NAME, CARD_SCHEMA, sha256_of
+from vin_batch.classifier.tail import Tail
 from vin_batch.preprocess import PREPROCESSING
 from vin_batch.records import DecisionPolicy
 
@@ -37,6 +38,7 @@ def publish_weights(weights: Path, out: Path, classes: str, training: dict[str, 
         "classes": classes,
         "preprocessing": PREPROCESSING,
         "temperature": 1.0,
+        "tail": asdict(Tail()),
         "policy": asdict(UNFITTED_POLICY),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "training": training,
@@ -46,10 +48,10 @@ def publish_weights(weights: Path, out: Path, classes: str, training: dict[str, 
 
 
 def update_card(out: Path, **changes: Any) -> None:
-    """Replace fields of ``model.json``; a policy may be given as the record itself."""
+    """Replace fields of ``model.json``; records may be given as they are."""
     card = json.loads((out / CARD_NAME).read_text(encoding="utf-8"))
     for key, value in changes.items():
-        card[key] = asdict(value) if isinstance(value, DecisionPolicy) else value
+        card[key] = asdict(value) if isinstance(value, DecisionPolicy | Tail) else value
     _write(out, card)
 
 

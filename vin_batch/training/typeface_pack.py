@@ -35,4 +35,8 @@ def typeface_pack(alphabet: str, seed: int) -> GlyphPack:
                 cover = writer.draw(character, _BOX, rng)
                 images.append(np.rint(255 * (1 - cover)).astype(np.uint8))
                 labels.append(character)
-    return GlyphPack("typefaces", np.stack(images), np.array(labels), np.zeros(len(labels), bool))
+    count = len(labels)
+    nothing_held_out = np.zeros(count, bool)
+    return GlyphPack(
+        "typefaces", np.stack(images), np.array(labels), nothing_held_out, np.arange(count)
+    )
