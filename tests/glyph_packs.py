@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from vin_batch.synthesis.typefaces import families
 from vin_batch.synthesis.writer import BoxShape, Writer
+from vin_batch.training.packs import GlyphPack
 from vin_batch.vin.alphabet import ALPHABET
 
 SIDE = 40
@@ -29,6 +31,12 @@ def drawn_glyphs(alphabet: str, copies: int, seed: int) -> tuple[NDArray[np.uint
             images.append(np.rint(255 * (1 - cover)).astype(np.uint8))
             labels.append(character)
     return np.stack(images), labels
+
+
+def as_pack(name: str, images: NDArray[np.uint8], labels: Iterable[str]) -> GlyphPack:
+    """A pack of which nothing is held out."""
+    told = np.array(list(labels))
+    return GlyphPack(name, images, told, np.zeros(len(told), bool), np.arange(len(told)))
 
 
 def write_pack(

@@ -251,10 +251,10 @@ def test_dirt_beside_the_character_is_dropped() -> None:
 @pytest.mark.parametrize(
     ("characters", "margin", "limit"),
     [
-        ("ETDZ7L", 0, 0.14),
+        ("ETDZ7L", 0, 0.06),
         ("ETDZ7L", 3, 0.11),
         ("ETDZ7L", 12, 0.01),
-        ("0368ABCGSNMKRWXY", 0, 0.11),
+        ("0368ABCGSNMKRWXY", 0, 0.08),
         ("0368ABCGSNMKRWXY", 3, 0.05),
         ("0368ABCGSNMKRWXY", 12, 0.01),
     ],

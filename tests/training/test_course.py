@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from batch_fakes import make_model
 from glyph_packs import write_data, write_pack
 from tiny_model import publish
 from vin_batch.classifier.alphabets import ALPHABETS
@@ -189,6 +190,30 @@ def test_a_checkpoint_of_another_plan_is_not_resumed(
     assert state == {"plan": asdict(plan), "history": history}
     assert keras.mixed_precision.global_policy().name == "float32"
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}, "what production loads"
+
+
+def test_a_training_may_begin_with_the_weights_of_another(fit: ModuleType, tmp_path: Path) -> None:
+    from vin_batch.training.network import build_network
+
+    model = build_network(33)
+    model.save(tmp_path / "start.keras")
+    begun, fresh = fit._begin(33, tmp_path / "start.keras"), fit._begin(33, None)
+    pairs = zip(begun.get_weights(), fresh.get_weights(), model.get_weights(), strict=True)
+    different = [not np.array_equal(two, three) for one, two, three in pairs]
+    assert any(different)
+    for one, other in zip(begun.get_weights(), model.get_weights(), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_a_start_with_other_classes_is_refused(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = make_model(tmp_path / "digits", classes="0123456789")
+    out = tmp_path / "out"
+    code = main(["train", "--data", str(data), "-o", str(out), "--start", str(start)])
+    assert code == ExitCode.USAGE
+    assert "10 classes" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_other_alphabets_are_calibrated_without_cards(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from glyph_packs import drawn_glyphs
+from glyph_packs import as_pack, drawn_glyphs
 from tiny_model import Grey
 from vin_batch.preprocess import preprocess_image
 from vin_batch.records import BoxIssue
@@ -36,14 +36,13 @@ def pack(name: str, labels: str, seed: int = 0) -> GlyphPack:
     characters = sorted(set(labels))
     images, drawn = drawn_glyphs("".join(characters), 1, seed)
     chosen = [drawn.index(character) for character in labels]
-    return GlyphPack(name, images[chosen], np.array(list(labels)), np.zeros(len(labels), bool))
+    return as_pack(name, images[chosen], labels)
 
 
 @pytest.fixture(scope="module")
 def bank() -> GlyphBank:
     images, labels = drawn_glyphs(ALPHABET, 4, 0)
-    glyphs = GlyphPack("sheets", images, np.array(labels), np.zeros(len(labels), bool))
-    return build_bank([glyphs], ALPHABET)
+    return build_bank([as_pack("sheets", images, labels)], ALPHABET)
 
 
 def class_weights(packs: list[GlyphPack], alphabet: str, **kw: dict[str, float]) -> list[float]:

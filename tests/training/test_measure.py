@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from glyph_packs import drawn_glyphs
+from glyph_packs import as_pack, drawn_glyphs
 from vin_batch.classifier.base import Classifier
 from vin_batch.records import BoxIssue, DecisionPolicy
 from vin_batch.training.cards import CardSet
@@ -53,7 +53,7 @@ def clear(text: str) -> NDArray[np.float32]:
 def glyphs(labels: str) -> GlyphPack:
     images, drawn = drawn_glyphs("".join(sorted(set(labels))), 1, 0)
     chosen = [drawn.index(character) for character in labels]
-    return GlyphPack("some", images[chosen], np.array(list(labels)), np.ones(len(labels), bool))
+    return as_pack("some", images[chosen], labels)
 
 
 def test_characters_are_counted_right_wrong_and_unreadable() -> None:

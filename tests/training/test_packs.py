@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from glyph_packs import drawn_glyphs, write_pack
 from vin_batch.errors import ExitCode, UsageError
-from vin_batch.training.packs import ink_mask, load_pack, load_packs
+from vin_batch.training import packs as packs_module
+from vin_batch.training.packs import ink_mask, label_errors, load_pack, load_packs
 from vin_batch.vin.alphabet import ALPHABET
 
 
@@ -83,6 +84,34 @@ def test_parts_are_disjoint_and_complete(tmp_path: Path) -> None:
     assert not {image.tobytes() for image in trained.images} & {
         image.tobytes() for image in held.images
     }
+
+
+def test_rows_lead_back_to_the_file(tmp_path: Path) -> None:
+    np.savez(tmp_path / "r.npz", X=blank(40), y=list("AIBO" * 10))
+    pack = load_pack(tmp_path / "r.npz", ALPHABET)
+    for part in (pack, pack.part(held_out=True), pack.part(held_out=False)):
+        assert part.rows.tolist() == part.images[:, 0, 0].tolist()
+        assert "".join(part.labels) == "".join("AIBO"[row % 4] for row in part.rows)
+
+
+def test_images_with_a_wrong_label_can_be_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packs_module, "label_errors", lambda: {"some": (2, 3, 99)})
+    for name in ("some", "other"):
+        np.savez(tmp_path / f"{name}.npz", X=blank(6), y=list("AIBBAA"))
+    some, other = (load_pack(tmp_path / f"{n}.npz", ALPHABET) for n in ("some", "other"))
+    assert some.without_label_errors().rows.tolist() == [0, 4, 5]
+    assert len(some.labels) == 5, "the pack itself keeps them"
+    assert np.array_equal(other.without_label_errors().rows, other.rows)
+
+
+def test_the_table_of_wrong_labels_is_well_formed() -> None:
+    errors = label_errors()
+    assert errors
+    for rows in errors.values():
+        assert len(set(rows)) == len(rows)
+        assert min(rows) >= 0
 
 
 def test_packs_come_in_the_order_of_their_names(tmp_path: Path) -> None:

@@ -102,7 +102,16 @@ def train(
         out: Model directory.
         work: Folder for checkpoints and history.
         start: Model whose weights the training begins with; random ones when None.
+
+    Raises:
+        UsageError: The start has other classes.
     """
+    if start and start.classes != alphabet:
+        raise UsageError(
+            f"model {start.name} answers {len(start.classes)} classes, the training has "
+            f"{len(alphabet)}",
+            "Start with a model of the same --alphabet.",
+        )
     packs = [*data.training, typeface_pack(alphabet, plan.seed)]
     bank = build_bank(packs, alphabet)
     weights = start.weights if start else None
