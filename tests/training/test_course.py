@@ -247,7 +247,8 @@ def test_data_that_cannot_be_calibrated_is_refused_before_the_training(
     assert not (tmp_path / ".out-work").exists()
 
 
-def test_evaluation_packs_are_held_out_whole(data: Path) -> None:
+def test_evaluation_packs_are_held_out_whole(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vin_batch.training import packs
     from vin_batch.training.course import held_out_bank, load_data, require_held_out
 
     loaded = load_data(data, ALPHABET)
@@ -255,6 +256,8 @@ def test_evaluation_packs_are_held_out_whole(data: Path) -> None:
     held = {pack.name: len(pack.labels) for pack in loaded.held_out}
     assert held == {"forms": 33, "sheets": 33, "letter_cards": 66}
     assert len(held_out_bank(loaded, ALPHABET).glyphs) == 132
+    monkeypatch.setattr(packs, "label_errors", lambda: {"letter_cards": (0, 5)})
+    assert len(held_out_bank(loaded, ALPHABET).glyphs) == 130, "wrong labels draw no cards"
     framed = [replace(pack, name="table_cells") for pack in loaded.held_out]
     with pytest.raises(UsageError, match="no held-out image of 0 1 2"):
         require_held_out(replace(loaded, held_out=framed), ALPHABET)
