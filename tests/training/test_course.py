@@ -178,16 +178,22 @@ def test_a_checkpoint_of_another_plan_is_not_resumed(
     import keras
 
     plan = plan_of(fit, pools=1, mixed_precision=True)
-    other = {"plan": asdict(replace(plan, seed=4)), "history": [{"pool": 0}]}
-    (tmp_path / "checkpoint.json").write_text(json.dumps(other))
+    other = fit._identity(bank, replace(plan, seed=4), None)
+    text = json.dumps({**other, "history": [{"pool": 0}]})
+    (tmp_path / "checkpoint.json").write_text(text)
     logging.getLogger("vin_batch").propagate = True
     with caplog.at_level(logging.WARNING, "vin_batch"):
         model, history = fit.train_network(bank, 33, plan, tmp_path)
-    assert "of another plan: starting anew" in caplog.text
+    assert "of another training: starting anew" in caplog.text
     assert [row["images"] for row in history] == [history[0]["images"]]
     assert 200 < history[0]["images"] <= 256
     state = json.loads((tmp_path / "checkpoint.json").read_text())
-    assert state == {"plan": asdict(plan), "history": history}
+    assert state == {**fit._identity(bank, plan, None), "history": history}
+    assert state["plan"] == asdict(plan)
+    fewer = GlyphBank(bank.glyphs[1:], bank.labels[1:], bank.weights[1:])
+    assert fit._identity(fewer, plan, None)["glyphs"] != state["glyphs"], (
+        "other data, other training"
+    )
     assert keras.mixed_precision.global_policy().name == "float32"
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}, "what production loads"
 

@@ -2,8 +2,8 @@
 
 A printed line is thin, straight to a fraction of a pixel and runs from one end of the side
 to the other; a stroke that touches the border is not. Each side is searched for the
-straight path that collects most ink; a path is a line only if it passes all tests, and a
-removal that would leave nothing like a character is taken back as a whole.
+straight path that collects most ink, and a path is a line only if it passes all tests. A
+single line in a crop whose ink reaches other sides too is a stroke of a crop cut to its ink.
 """
 
 from __future__ import annotations

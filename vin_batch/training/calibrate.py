@@ -23,6 +23,8 @@ MAX_WRONG_SHARE: Final = 1e-3
 SAFETY: Final = 2.0
 """The threshold is fitted to this many times fewer wrong ones: other people's cards will be
 less like the training data than these are."""
+MIN_ACCEPTED: Final = round(1 / MAX_WRONG_SHARE)
+"""Accepted cards that a threshold must have been seen on."""
 NEVER: Final = math.nextafter(1.0, 2.0)
 """Threshold above every confidence: one may be 1 to the last bit of a float."""
 RIDGE: Final = 1e-3
@@ -123,7 +125,8 @@ def fit_policy(outcomes: Outcomes) -> DecisionPolicy:
         outcomes: Cards that neither the network nor the temperature has seen.
 
     Returns:
-        The policy; where no threshold is pure enough, nothing is ever accepted (``NEVER``).
+        The policy; where no threshold is pure enough, or too few cards show that it is,
+        nothing is ever accepted (``NEVER``).
     """
     slope, intercept = _logistic(log_odds(outcomes.posterior), outcomes.correct)
     policy = DecisionPolicy(slope=slope, intercept=intercept, accept_confidence=NEVER)
@@ -163,11 +166,15 @@ def _logistic(x: NDArray[np.float64], y: NDArray[np.bool_]) -> tuple[float, floa
 
 
 def _purest_threshold(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
-    """Smallest confidence from which at most ``MAX_WRONG_SHARE / SAFETY`` are wrong."""
+    """Smallest confidence from which at most ``MAX_WRONG_SHARE / SAFETY`` are wrong.
+
+    Fewer than ``MIN_ACCEPTED`` cards show nothing about 1 wrong in 1,000.
+    """
     order = np.argsort(-confidence, kind="stable")
     ranked = confidence[order]
     # Equal confidences are accepted together.
     accepted = np.searchsorted(-ranked, -ranked, side="right")
     wrong = np.cumsum(~correct[order])[accepted - 1]
-    pure = np.flatnonzero(wrong <= accepted * MAX_WRONG_SHARE / SAFETY)
+    enough = accepted >= MIN_ACCEPTED
+    pure = np.flatnonzero(enough & (wrong <= accepted * MAX_WRONG_SHARE / SAFETY))
     return float(ranked[pure[-1]]) if pure.size else NEVER

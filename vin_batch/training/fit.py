@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import logging
 import time
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vin_batch.batch.atomic import write_atomic
+from vin_batch.classifier.model_card import sha256_of
 from vin_batch.training.network import build_network
 from vin_batch.training.pool import GlyphBank, draw_pool
 
@@ -67,7 +69,7 @@ def train_network(
     Args:
         bank: Training glyphs.
         classes: Number of outputs.
-        plan: The plan; a checkpoint of another plan is not resumed.
+        plan: The plan; a checkpoint of another plan, bank or start is not resumed.
         work: Folder for the checkpoint and ``history.csv``.
         start: A ``.keras`` file with the weights to begin with; random ones when None.
 
@@ -77,7 +79,8 @@ def train_network(
     work.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(plan.seed)
     keras.mixed_precision.set_global_policy("mixed_bfloat16" if plan.mixed_precision else "float32")
-    history, model = _resume(plan, work) or ([], _compile(_begin(classes, start), plan))
+    identity = _identity(bank, plan, start)
+    history, model = _resume(identity, work) or ([], _compile(_begin(classes, start), plan))
     validation = draw_pool(bank, 8_000, plan.seed - 1, plan.workers)
     for number in range(len(history), plan.pools):
         started = time.monotonic()
@@ -97,7 +100,7 @@ def train_network(
         }
         history.append(row)
         LOGGER.info("%s", row)
-        _checkpoint(model, history, plan, work)
+        _checkpoint(model, history, identity, work)
     return _finished(model, classes), history
 
 
@@ -121,6 +124,16 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc, unused-ignore]
 
     def on_epoch_end(self) -> None:
         self._order = self._rng.permutation(len(self._images))
+
+
+def _identity(bank: GlyphBank, plan: TrainingPlan, start: Path | None) -> dict[str, Any]:
+    """What a checkpoint must have been made from to be gone on with."""
+    glyphs = hashlib.sha256(bank.labels.tobytes() + bank.weights.tobytes()).hexdigest()
+    return {
+        "plan": asdict(plan),
+        "glyphs": glyphs,
+        "start": sha256_of(start) if start is not None else None,
+    }
 
 
 def _begin(classes: int, start: Path | None) -> keras.Model:
@@ -180,7 +193,7 @@ def _finished(model: keras.Model, classes: int) -> keras.Model:
 
 
 def _checkpoint(
-    model: keras.Model, history: list[dict[str, Any]], plan: TrainingPlan, work: Path
+    model: keras.Model, history: list[dict[str, Any]], identity: dict[str, Any], work: Path
 ) -> None:
     """Save the state after a pool; the JSON, written last, says that it is complete."""
     unfinished = work / "unfinished.keras"
@@ -190,19 +203,21 @@ def _checkpoint(
         writer = csv.DictWriter(file, HISTORY_FIELDS)
         writer.writeheader()
         writer.writerows(history)
-    state = {"plan": asdict(plan), "history": history}
+    state = {**identity, "history": history}
     write_atomic(work / CHECKPOINT, json.dumps(state, indent=1).encode())
     (work / f"checkpoint-{len(history) - 1}.keras").unlink(missing_ok=True)
 
 
-def _resume(plan: TrainingPlan, work: Path) -> tuple[list[dict[str, Any]], keras.Model] | None:
+def _resume(
+    identity: dict[str, Any], work: Path
+) -> tuple[list[dict[str, Any]], keras.Model] | None:
     """The state after the last complete pool, or None where there is none of this plan."""
     path = work / CHECKPOINT
     if not path.is_file():
         return None
     state = json.loads(path.read_text(encoding="utf-8"))
-    if state["plan"] != asdict(plan):
-        LOGGER.warning("the checkpoint in %s is of another plan: starting anew", work)
+    if any(state.get(key) != value for key, value in identity.items()):
+        LOGGER.warning("the checkpoint in %s is of another training: starting anew", work)
         return None
     history = state["history"]
     model = keras.saving.load_model(
