@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
 import sys
-from collections.abc import Sequence
-from typing import Final
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final, NoReturn
 
 from vin_batch._version import __version__
 from vin_batch.commands._stdout import forget_stdout
@@ -64,7 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     module = importlib.import_module(f"vin_batch.commands.{args.command}")
     try:
-        code = int(module.execute(args))
+        with _orderly_termination():
+            code = int(module.execute(args))
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
@@ -79,3 +84,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         forget_stdout()
         return int(ExitCode.DONE)
+
+
+@contextmanager
+def _orderly_termination() -> Iterator[None]:
+    """Let SIGTERM end the program through its exits, so that worker processes end with it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, _exit_terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _exit_terminated(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(int(ExitCode.TERMINATED))
