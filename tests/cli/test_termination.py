@@ -28,7 +28,7 @@ def test_sigterm_leaves_no_worker(tmp_path: Path) -> None:
     workers = wait_for_workers(process)
     process.terminate()
     assert process.wait(timeout=60) == 143
-    gone, alive = psutil.wait_procs(
+    _, alive = psutil.wait_procs(
         [psutil.Process(pid) for pid in workers if psutil.pid_exists(pid)], timeout=20
     )
     assert not alive
