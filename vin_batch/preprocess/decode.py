@@ -25,7 +25,11 @@ _FLAT_GREY: Final = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
 _LARGEST: Final = float(np.finfo(np.float32).max)
 
 # A torn file is a value here; OpenCV would also write lines about every one to stderr.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+# Version 5 moved the switch.
+if hasattr(cv2, "setLogLevel"):
+    cv2.setLogLevel(0)
+else:
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 def decode_grey(data: bytes) -> NDArray[np.uint8] | BoxIssue:
