@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from vin_batch.records import DecisionPolicy
 from vin_batch.training.calibrate import (
-    MAX_LOG_ODDS,
     MAX_WRONG_SHARE,
     NEVER,
     SAFETY,
@@ -21,10 +20,9 @@ from vin_batch.training.calibrate import (
     calibrated,
     fit_characters,
     fit_policy,
-    log_odds,
 )
 from vin_batch.training.measure import expected_calibration_error
-from vin_batch.vin.verdict import confidences
+from vin_batch.vin.verdict import MAX_LOG_ODDS, confidences, log_odds
 
 Reals = NDArray[np.float64]
 

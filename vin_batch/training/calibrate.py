@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vin_batch.classifier.tail import Tail, stretch_tail
 from vin_batch.records import DecisionPolicy
-from vin_batch.vin.verdict import confidences
+from vin_batch.vin.verdict import confidences, log_odds
 
 MAX_WRONG_SHARE: Final = 1e-3
 """Accepted VINs that may be wrong: 1 in 1,000, the error of double keying."""
@@ -38,8 +38,6 @@ TAIL_KNEES: Final = (2.5, 3.0, 3.5, 4.0, 4.5)
 TAIL_GAINS: Final = (0.0, 0.5, 1.0, 1.5, 2.0)
 TEMPERATURE_STEPS: Final = 14
 """Golden-section steps: the temperature is known to better than 1 %."""
-MAX_LOG_ODDS: Final = 30.0
-"""As in the verdict: posteriors nearer to 0 or 1 are not told apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +107,6 @@ def _loss(
     chosen = log_probs[np.arange(len(labels)), labels].astype(np.float64)
     chance = WRONG_LABELS / logits.shape[1]
     return float(-np.log((1 - WRONG_LABELS) * np.exp(chosen) + chance).mean())
-
-
-def log_odds(posterior: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Log odds, limited to ``MAX_LOG_ODDS`` either way."""
-    tiny = np.finfo(np.float64).tiny
-    odds = np.log(np.maximum(posterior, tiny)) - np.log(np.maximum(1 - posterior, tiny))
-    limited: NDArray[np.float64] = np.clip(odds, -MAX_LOG_ODDS, MAX_LOG_ODDS)
-    return limited
 
 
 def fit_policy(outcomes: Outcomes) -> DecisionPolicy:

@@ -63,7 +63,8 @@ PADDING: Final = "000"
 CHUNK_CARDS: Final = 1024
 """Cards judged at a time, so that memory does not grow with their number."""
 
-_MAX_LOG_ODDS: Final = 30.0
+MAX_LOG_ODDS: Final = 30.0
+"""Posteriors nearer to 0 or 1 than this are not told apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +162,16 @@ def confidences(posterior: NDArray[np.float64], policy: DecisionPolicy) -> NDArr
     Returns:
         ``float64[n]``, cut to ``ink.DECIMALS`` decimals.
     """
+    odds = policy.slope * log_odds(posterior) + policy.intercept
+    return cut(1.0 / (1.0 + np.exp(-odds)))
+
+
+def log_odds(posterior: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log odds of ``float64[n]`` posteriors, limited to ``MAX_LOG_ODDS`` either way."""
     tiny = np.finfo(np.float64).tiny
     odds = np.log(np.maximum(posterior, tiny)) - np.log(np.maximum(1.0 - posterior, tiny))
-    odds = np.clip(odds, -_MAX_LOG_ODDS, _MAX_LOG_ODDS)
-    return cut(1.0 / (1.0 + np.exp(-(policy.slope * odds + policy.intercept))))
+    limited: NDArray[np.float64] = np.clip(odds, -MAX_LOG_ODDS, MAX_LOG_ODDS)
+    return limited
 
 
 def check_states(
