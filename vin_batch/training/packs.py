@@ -40,6 +40,7 @@ class GlyphPack:
         labels: ``str[n]``, one character each, all inside the wanted alphabet.
         held_out: ``bool[n]``, True for images that are never trained on.
         rows: ``int64[n]``, position of every image in the pack's file.
+        writers: ``int64[n]``, who wrote it, or None where that is not known.
     """
 
     name: str
@@ -47,6 +48,7 @@ class GlyphPack:
     labels: NDArray[np.str_]
     held_out: NDArray[np.bool_]
     rows: NDArray[np.int64]
+    writers: NDArray[np.int64] | None = None
 
     def part(self, held_out: bool) -> GlyphPack:
         """The training or the held-out part."""
@@ -60,6 +62,7 @@ class GlyphPack:
             self.labels[chosen],
             self.held_out[chosen],
             self.rows[chosen],
+            self.writers[chosen] if self.writers is not None else None,
         )
 
     def without_label_errors(self) -> GlyphPack:
@@ -108,7 +111,8 @@ def load_pack(path: Path, alphabet: str) -> GlyphPack:
     if "label_prob" in fields:
         wanted &= fields["label_prob"] >= MIN_LABEL_PROB
     held_out = _held_out(fields, labels)
-    pack = GlyphPack(path.stem, images, labels, held_out, np.arange(len(labels)))
+    writers = fields["writer"].astype(np.int64) if "writer" in fields else None
+    pack = GlyphPack(path.stem, images, labels, held_out, np.arange(len(labels)), writers)
     return pack.where(wanted)
 
 
