@@ -70,7 +70,7 @@ def _blot(rng: np.random.Generator) -> NDArray[np.float32]:
         shape = reach * edge[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
         shape *= np.exp(rng.normal(0, 0.2, 2))
         cv2.fillPoly(canvas, [np.rint(centre + shape).astype(np.int32)], 255, cv2.LINE_AA)
-    return cut_to_ink(canvas.astype(np.float32) / 255)
+    return cut_to_ink(canvas.astype(np.float32) / np.float32(255))
 
 
 def _crossed_out(rng: np.random.Generator) -> NDArray[np.float32]:
@@ -88,7 +88,7 @@ def _crossed_out(rng: np.random.Generator) -> NDArray[np.float32]:
             for x, y in (start, end)
         ]
         cv2.line(canvas, ends[0].tolist(), ends[1].tolist(), 255, thick, cv2.LINE_AA)
-    strikes = canvas.astype(np.float32) / 255
+    strikes = canvas.astype(np.float32) / np.float32(255)
     return cut_to_ink(np.maximum(cover, strikes).astype(np.float32))
 
 
