@@ -13,6 +13,8 @@ HEIGHTS: Final = (64, 97)
 """Height of a capital in the ink cover, in pixels (half open)."""
 _FINER: Final = 2
 """Strokes are drawn this many times larger and then averaged."""
+_STEP: Final = 2
+"""Widths are multiples of this many fine pixels: every change of width costs a call."""
 _SHIFT: Final = 4
 """Binary digits of sub-pixel position that OpenCV gets."""
 _INK: Final = 0.2
@@ -78,7 +80,8 @@ def draw_strokes(
     scale = min(
         _FINER * int(rng.integers(*HEIGHTS)), _LARGEST / max(float(np.max(high - low)), 0.1)
     )
-    width = np.maximum(np.rint(scale * _widths(points, stroke, pen, rng)), 1).astype(np.int64)
+    fine = np.rint(scale / _STEP * _widths(points, stroke, pen, rng))
+    width = np.maximum(_STEP * fine, 1).astype(np.int64)
     margin = int(width.max()) + _FINER
     size = np.ceil(scale * (high - low)).astype(np.int64) + 2 * margin
     size += -size % _FINER
