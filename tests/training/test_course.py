@@ -27,9 +27,12 @@ from vin_batch.vin.alphabet import ALPHABET
 
 if TYPE_CHECKING:
     from vin_batch.training.fit import TrainingPlan
+    from vin_batch.training.held_out import Half
+    from vin_batch.training.packs import GlyphPack
 
-CONFIG = "[train]\npools = 2\npool_images = 256\npasses = 1\nbatch = 64\nmixed_precision = false\n"
+CONFIG = "[train]\npools = 2\npool_images = 256\npasses = 1\nbatch = 64\nmixed_precision = false\nstroke_writers = 1\n"
 DRAWN_AT_MOST = 256
+NAME = "six_convolutions"
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +97,8 @@ def test_from_packs_to_a_model_that_can_be_used(
     assert all(metrics["cards"][level]["accepted"] == 0 for level in metrics["cards"])
     work = out.parent / ".small-work"
     assert {path.name for path in work.iterdir()} == {
-        "checkpoint.json", "checkpoint-2.keras", "history.csv", "network.keras",
+        "checkpoint.json", "checkpoint-2.keras", "checkpoint-2-average.npz",
+        "history.csv", "history.png", "network.keras",
     }  # fmt: skip
     with (work / "history.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 2
@@ -177,8 +181,10 @@ def test_a_checkpoint_of_another_plan_is_not_resumed(
 ) -> None:
     import keras
 
+    from vin_batch.training import checkpoint
+
     plan = plan_of(fit, pools=1, mixed_precision=True)
-    other = fit._identity(bank, replace(plan, seed=4), None)
+    other = checkpoint.identity_of(bank, replace(plan, seed=4), None)
     text = json.dumps({**other, "history": [{"pool": 0}]})
     (tmp_path / "checkpoint.json").write_text(text)
     logging.getLogger("vin_batch").propagate = True
@@ -188,10 +194,10 @@ def test_a_checkpoint_of_another_plan_is_not_resumed(
     assert [row["images"] for row in history] == [history[0]["images"]]
     assert 200 < history[0]["images"] <= 256
     state = json.loads((tmp_path / "checkpoint.json").read_text())
-    assert state == {**fit._identity(bank, plan, None), "history": history}
+    assert state == {**checkpoint.identity_of(bank, plan, None), "history": history}
     assert state["plan"] == asdict(plan)
     fewer = GlyphBank(bank.glyphs[1:], bank.labels[1:], bank.weights[1:])
-    assert fit._identity(fewer, plan, None)["glyphs"] != state["glyphs"], (
+    assert checkpoint.identity_of(fewer, plan, None)["glyphs"] != state["glyphs"], (
         "other data, other training"
     )
     assert keras.mixed_precision.global_policy().name == "float32"
@@ -203,7 +209,7 @@ def test_a_training_may_begin_with_the_weights_of_another(fit: ModuleType, tmp_p
 
     model = build_network(33)
     model.save(tmp_path / "start.keras")
-    begun, fresh = fit._begin(33, tmp_path / "start.keras"), fit._begin(33, None)
+    begun, fresh = fit._begin(33, tmp_path / "start.keras", NAME), fit._begin(33, None, NAME)
     pairs = zip(begun.get_weights(), fresh.get_weights(), model.get_weights(), strict=True)
     different = [not np.array_equal(two, three) for one, two, three in pairs]
     assert any(different)
@@ -255,18 +261,26 @@ def test_data_that_cannot_be_calibrated_is_refused_before_the_training(
 
 def test_evaluation_packs_are_held_out_whole(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from vin_batch.training import packs
-    from vin_batch.training.course import held_out_bank, load_data, require_held_out
+    from vin_batch.training.course import load_data
+    from vin_batch.training.held_out import require_held_out
 
     loaded = load_data(data, ALPHABET)
     assert [pack.name for pack in loaded.training] == ["forms", "sheets"]
     held = {pack.name: len(pack.labels) for pack in loaded.held_out}
     assert held == {"forms": 33, "sheets": 33, "letter_cards": 66}
-    assert len(held_out_bank(loaded, ALPHABET).glyphs) == 132
+    assert both_halves(loaded.held_out) == 132
     monkeypatch.setattr(packs, "label_errors", lambda: {"letter_cards": (0, 5)})
-    assert len(held_out_bank(loaded, ALPHABET).glyphs) == 130, "wrong labels draw no cards"
+    assert both_halves(loaded.held_out) == 130, "wrong labels draw no cards"
     framed = [replace(pack, name="table_cells") for pack in loaded.held_out]
     with pytest.raises(UsageError, match="no held-out image of 0 1 2"):
-        require_held_out(replace(loaded, held_out=framed), ALPHABET)
+        require_held_out(framed, ALPHABET)
+
+
+def both_halves(packs: list[GlyphPack]) -> int:
+    from vin_batch.training.held_out import held_out_bank
+
+    halves: tuple[Half, ...] = ("calibration", "measurement")
+    return sum(len(held_out_bank(packs, ALPHABET, half).glyphs) for half in halves)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from vin_batch.training.draw import (
     write_glyph,
 )
 from vin_batch.training.packs import GlyphPack, ink_mask
-from vin_batch.training.pool import GlyphBank, build_bank, draw_pool
+from vin_batch.training.pool import SOURCE_WEIGHTS, GlyphBank, build_bank, draw_pool
 from vin_batch.training.typeface_pack import typeface_pack
 from vin_batch.vin.alphabet import ALPHABET, VIN_LENGTH
 
@@ -45,8 +45,10 @@ def bank() -> GlyphBank:
     return build_bank([as_pack("sheets", images, labels)], ALPHABET)
 
 
-def class_weights(packs: list[GlyphPack], alphabet: str, **kw: dict[str, float]) -> list[float]:
-    built = build_bank(packs, alphabet, **kw)
+def class_weights(
+    packs: list[GlyphPack], alphabet: str, source_weights: dict[str, float] = SOURCE_WEIGHTS
+) -> list[float]:
+    built = build_bank(packs, alphabet, source_weights)
     assert built.weights.sum() == pytest.approx(1)
     return [float(built.weights[built.labels == n].sum()) for n in range(len(alphabet))]
 
@@ -106,7 +108,7 @@ def test_images_without_a_character_take_their_labels_with_them(
     numbers = {id(glyph): number for number, glyph in enumerate(bank.glyphs)}
 
     def chunk(
-        glyphs: list[NDArray[np.float32]], seed: list[int], level: str | None
+        glyphs: list[NDArray[np.float32]], seed: list[int], level: str | None, faithful: bool
     ) -> tuple[Grey, NDArray[np.uint8]]:
         images = np.zeros((len(glyphs), 28, 28), np.uint8)
         images[:, 0, 0] = [numbers[id(glyph)] for glyph in glyphs]
@@ -159,7 +161,7 @@ def test_the_mix_holds_all_levels() -> None:
 
 
 def hand(**changes: float) -> Hand:
-    return replace(Hand(size=0.6, stretch=1.0, slant=0.0, pen=0.0), **changes)
+    return replace(Hand(size=0.6, stretch=1.0, slant=0.0, pen=0.0, bent_share=0.0), **changes)
 
 
 def written(**changes: float) -> NDArray[np.float32]:

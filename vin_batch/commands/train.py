@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--start", type=Path, metavar="DIR", help="begin with the weights of this model"
     )
+    parser.add_argument(
+        "--teacher",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="learn the answers of this model too, and of more than one their mean",
+    )
+    parser.add_argument("--arch", help="network to train; see --list-architectures")
+    parser.add_argument(
+        "--list-architectures", action=ListArchitectures, help="print the networks, and end"
+    )
     parser.add_argument("--pools", type=int, help="pools of images, drawn one after the other")
     parser.add_argument("--pool-images", type=int, help="images of a pool")
     parser.add_argument("--passes", type=int, help="how often each pool is shown")
@@ -71,27 +84,44 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
 
 
+class ListArchitectures(argparse.Action):
+    """Prints the table of the networks and ends, as ``--help`` does."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print and exit."""
+        from vin_batch.training.architectures import architecture_table  # noqa: PLC0415
+        from vin_batch.vin.alphabet import ALPHABET  # noqa: PLC0415
+
+        print(architecture_table(len(ALPHABET)))
+        parser.exit()
+
+
 def execute(args: argparse.Namespace) -> ExitCode:
     """Run the command."""
     from vin_batch.classifier.model_card import load_model_card  # noqa: PLC0415
     from vin_batch.report.logs import configure_logging  # noqa: PLC0415
-    from vin_batch.training import course, model_readme, publish  # noqa: PLC0415
+    from vin_batch.training import course, model_readme, publish, tables  # noqa: PLC0415
+    from vin_batch.training.held_out import require_held_out  # noqa: PLC0415
 
     if args.cards < 1 or args.workers < 1:
         raise UsageError("--cards and --workers must be 1 or more")
     configure_logging("INFO")
     alphabet = _alphabet(args)
     data = course.load_data(args.data, alphabet)
-    course.require_held_out(data, alphabet)
+    require_held_out(data.held_out, alphabet)
     if not args.calibrate_only:
         work = args.work or args.out.parent / f".{args.out.name}-work"
         start = load_model_card(args.start) if args.start else None
-        course.train(data, alphabet, _plan(args), args.out, work, start=start)
+        teachers = [load_model_card(directory) for directory in args.teacher]
+        course.train(data, alphabet, _plan(args), args.out, work, start=start, teachers=teachers)
     course.calibrate(args.out, data, CALIBRATION_CARDS * args.cards, args.workers)
     characters, cards = course.measure(args.out, data, args.cards, args.workers)
     publish.update_card(args.out, metrics=course.metrics_json(characters, cards))
     model_readme.write_model_readme(args.out)
-    print(model_readme.measurement_text(characters, cards))
+    print(tables.measurement_text(characters, cards))
     return ExitCode.DONE
 
 
@@ -105,13 +135,16 @@ def _alphabet(args: argparse.Namespace) -> str:
 
 
 def _plan(args: argparse.Namespace) -> TrainingPlan:
+    from vin_batch.training.architectures import architecture_named  # noqa: PLC0415
     from vin_batch.training.fit import TrainingPlan  # noqa: PLC0415
 
     known = {field.name for field in fields(TrainingPlan)}
     values: dict[str, Any] = _table(args.config, known) if args.config else {}
-    for name in ("pools", "pool_images", "passes", "seed", "workers"):
+    for name in ("arch", "pools", "pool_images", "passes", "seed", "workers"):
         if getattr(args, name) is not None:
             values[name] = getattr(args, name)
+    if "arch" in values:
+        architecture_named(str(values["arch"]))
     if values.get("pool_images", 1) < 1 or values.get("pools", 1) < 1:
         raise UsageError("pools and pool images must be positive")
     return TrainingPlan(**values)

@@ -1,7 +1,7 @@
 """Whole cards from glyphs that were never trained on: what calibration is fitted to.
 
-All boxes of a card share one hand's size, slant and pen and one scanner; the glyphs come
-from several people, because no source holds all 33 characters of one person.
+All boxes of a card share one size of writing and one scanner; the glyphs come from several
+people, because no source holds all 33 characters of one person. They are drawn faithfully.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _draw_part(
     pixels = np.zeros((len(cards), VIN_LENGTH, IMAGE_SIDE, IMAGE_SIDE), np.uint8)
     issues = np.zeros((len(cards), VIN_LENGTH), np.uint8)
     for row, glyphs in enumerate(cards):
-        style, hand = ScanStyle.random(level, rng), Hand.random(rng)
+        style, hand = ScanStyle.random(level, rng), Hand.faithful(rng)
         side = int(rng.integers(*BOX_SIDES))
         box = (side, round(side * rng.uniform(0.8, 1.15)))
         for column, glyph in enumerate(glyphs):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -17,9 +18,13 @@ from vin_batch.errors import UsageError
 from vin_batch.records import DecisionPolicy
 from vin_batch.synthesis.scan import Level
 from vin_batch.synthesis.vins import random_vin
+from vin_batch.training.architectures import count_operations
 from vin_batch.training.calibrate import Outcomes, fit_characters, fit_policy
 from vin_batch.training.cards import draw_cards
+from vin_batch.training.ensemble import ensemble
 from vin_batch.training.fit import TrainingPlan, train_network
+from vin_batch.training.held_out import held_out_bank, whole
+from vin_batch.training.history import plot_history
 from vin_batch.training.measure import (
     CardScore,
     CharacterScore,
@@ -29,22 +34,17 @@ from vin_batch.training.measure import (
     score_characters,
 )
 from vin_batch.training.packs import GlyphPack, load_packs
-from vin_batch.training.pool import SOURCE_WEIGHTS, GlyphBank, build_bank, draw_pool
+from vin_batch.training.pool import GlyphBank, build_bank, draw_pool
+from vin_batch.training.provenance import provenance
 from vin_batch.training.publish import WEIGHTS_NAME, publish_weights, update_card
-from vin_batch.training.typeface_pack import typeface_pack
+from vin_batch.training.sources import TRAIN_FOLDER, training_rejects, training_sources
 from vin_batch.vin.alphabet import ALPHABET
 from vin_batch.vin.decoder import Decoder
 
 LOGGER = logging.getLogger(__name__)
 
-TRAIN_FOLDER: Final = "train"
+HISTORY_PLOT: Final = "history.png"
 EVALUATE_FOLDER: Final = "evaluate"
-FRAMED_PACKS: Final = ("table_cells",)
-"""Packs whose images show a printed frame: they measure characters, but their glyphs cannot
-be drawn into another box."""
-UNSEEN_SOURCES: Final = {"letter_cards": 4.0}
-"""Pens on paper of which not even the source was trained on: they are the nearest thing to
-the cards that will come, and count the more in calibration."""
 CALIBRATION_SEED: Final = 31
 MEASUREMENT_SEED: Final = 77
 CARD_LEVELS: Final[tuple[Level, ...]] = ("scan", "hard")
@@ -59,11 +59,13 @@ class Data:
         training: Training parts.
         held_out: Held-out parts of the training packs, and the evaluation packs whole.
         digests: sha256 of every pack file, by path below the folder.
+        folder: Where they come from.
     """
 
     training: list[GlyphPack]
     held_out: list[GlyphPack]
     digests: dict[str, str]
+    folder: Path
 
 
 def load_data(folder: Path, alphabet: str) -> Data:
@@ -75,12 +77,12 @@ def load_data(folder: Path, alphabet: str) -> Data:
     packs = load_packs(folder / TRAIN_FOLDER, alphabet)
     evaluation = folder / EVALUATE_FOLDER
     extra = load_packs(evaluation, alphabet) if evaluation.is_dir() else []
-    whole = [replace(pack, held_out=np.ones(len(pack.labels), bool)) for pack in extra]
     paths = sorted(folder.glob(f"{TRAIN_FOLDER}/*.npz")) + sorted(evaluation.glob("*.npz"))
     return Data(
         training=[pack.part(held_out=False) for pack in packs],
-        held_out=[*(pack.part(held_out=True) for pack in packs), *whole],
+        held_out=[*(pack.part(held_out=True) for pack in packs), *map(whole, extra)],
         digests={str(path.relative_to(folder)): sha256_of(path) for path in paths},
+        folder=folder,
     )
 
 
@@ -92,6 +94,7 @@ def train(
     work: Path,
     *,
     start: ModelCard | None = None,
+    teachers: Sequence[ModelCard] = (),
 ) -> None:
     """Train a network and start its model directory (uncalibrated).
 
@@ -102,63 +105,43 @@ def train(
         out: Model directory.
         work: Folder for checkpoints and history.
         start: Model whose weights the training begins with; random ones when None.
+        teachers: Models whose mean answer is learned beside the labels.
 
     Raises:
-        UsageError: The start has other classes.
+        UsageError: The start or a teacher has other classes.
     """
-    if start and start.classes != alphabet:
-        raise UsageError(
-            f"model {start.name} answers {len(start.classes)} classes, the training has "
-            f"{len(alphabet)}",
-            "Start with a model of the same --alphabet.",
-        )
-    packs = [*data.training, typeface_pack(alphabet, plan.seed)]
-    bank = build_bank(packs, alphabet)
+    for other in (*((start,) if start else ()), *teachers):
+        if other.classes != alphabet:
+            raise UsageError(
+                f"model {other.name} answers {len(other.classes)} classes, the training has "
+                f"{len(alphabet)}",
+                "Start with, and learn from, models of the same --alphabet.",
+            )
+    packs = training_sources(data.folder, data.training, alphabet, plan)
+    bank = build_bank(packs, alphabet, rejects=training_rejects(data.folder, plan))
     weights = start.weights if start else None
-    model, history = train_network(bank, len(alphabet), plan, work, weights)
+    teacher = ensemble(teachers) if teachers else None
+    model, history = train_network(bank, len(alphabet), plan, work, weights, teacher=teacher)
     model.save(work / WEIGHTS_NAME)
+    _plot(history, work)
     training = {
         "plan": asdict(plan),
         "history": history,
         "glyphs": {pack.name: len(pack.labels) for pack in packs},
         "packs_sha256": data.digests,
-        "parameters": int(model.count_params()),
+        **asdict(count_operations(model)),
+        "provenance": provenance(),
         "started_from": {"sha256": start.sha256, **start.details["training"]} if start else None,
+        "teachers": [card.sha256 for card in teachers],
     }
     publish_weights(work / WEIGHTS_NAME, out, alphabet, training)
 
 
-def held_out_bank(data: Data, alphabet: str) -> GlyphBank:
-    """Glyphs that were never trained on, for whole cards.
-
-    Raises:
-        UsageError: A class has none; see ``require_held_out``.
-    """
-    require_held_out(data, alphabet)
-    return build_bank(_drawable(data), alphabet, {**SOURCE_WEIGHTS, **UNSEEN_SOURCES})
-
-
-def require_held_out(data: Data, alphabet: str) -> None:
-    """Refuse data that could train a model but never calibrate it.
-
-    Raises:
-        UsageError: A character of the alphabet has no held-out image.
-    """
-    present = {str(label) for pack in _drawable(data) for label in np.unique(pack.labels)}
-    if missing := [character for character in alphabet if character not in present]:
-        raise UsageError(
-            f"no held-out image of {' '.join(missing)}",
-            "Calibration needs every class from people who are not trained on: add packs with "
-            "these characters (a tenth of each is held out), or an evaluate/ pack.",
-        )
-
-
-def _drawable(data: Data) -> list[GlyphPack]:
-    return [
-        pack.without_label_errors()
-        for pack in data.held_out
-        if pack.name not in FRAMED_PACKS and len(pack.labels)
-    ]
+def _plot(history: list[dict[str, Any]], work: Path) -> None:
+    try:
+        plot_history(history, work / HISTORY_PLOT)
+    except UsageError as error:
+        LOGGER.warning("no plot of the history: %s", error)
 
 
 def calibrate(out: Path, data: Data, cards: int, workers: int) -> None:
@@ -171,8 +154,8 @@ def calibrate(out: Path, data: Data, cards: int, workers: int) -> None:
         workers: Drawing processes.
     """
     card = load_model_card(out)
-    bank = held_out_bank(data, card.classes)
-    pool = draw_pool(bank, TEMPERATURE_IMAGES, CALIBRATION_SEED, workers)
+    bank = held_out_bank(data.held_out, card.classes, "calibration")
+    pool = draw_pool(bank, TEMPERATURE_IMAGES, CALIBRATION_SEED, workers, faithful=True)
     plain = open_classifier(replace(card, temperature=1.0, tail=Tail()))
     temperature, tail = fit_characters(plain.log_probs(pool.images), pool.labels)
     LOGGER.info("temperature %.3f, %s", temperature, tail)
@@ -210,7 +193,7 @@ def measure(
     characters = [score_characters(classifier, pack) for pack in data.held_out if len(pack.labels)]
     if not cards or card.classes != ALPHABET:
         return characters, {}
-    bank, decoder = held_out_bank(data, card.classes), Decoder()
+    bank, decoder = held_out_bank(data.held_out, card.classes, "measurement"), Decoder()
     levels: tuple[Level, ...] = ("clean", *CARD_LEVELS)
     return characters, {
         level: _measure_level(classifier, bank, card.policy, decoder, (level, cards, workers))

@@ -15,7 +15,11 @@ LEVEL_MIX: Final[tuple[tuple[Level, float], ...]] = (("clean", 0.25), ("scan", 0
 TIGHT_SHARE: Final = 0.1
 """Share of crops cut to the ink, as some scanning offices deliver them."""
 BENT_SHARE: Final = 0.6
-"""Share of glyphs that are bent elastically."""
+"""Share of training glyphs that are bent elastically."""
+FAITHFUL_SHARE: Final = 0.35
+"""Share of training images whose glyph keeps its writer's shape."""
+SIZES: Final = (0.42, 0.86)
+"""Longest side of a character over the side of its box."""
 BOX_SIDES: Final = (34, 112)
 """Shorter side of a crop, in pixels: 150 to 400 dpi of a 6 to 7 mm box."""
 
@@ -29,26 +33,42 @@ class Hand:
         stretch: Width over height, relative to the glyph.
         slant: Shear, horizontal over vertical.
         pen: Change of the stroke width over the character's size; negative is thinner.
+        bent_share: Share of the characters that are bent elastically.
     """
 
     size: float
     stretch: float
     slant: float
     pen: float
+    bent_share: float
 
     @staticmethod
     def random(rng: np.random.Generator) -> Hand:
-        """Draw a hand."""
+        """Draw a hand that writes the glyph in a way of its own: for training."""
         return Hand(
-            size=rng.uniform(0.42, 0.86),
+            size=rng.uniform(*SIZES),
             stretch=float(np.exp(rng.normal(0, 0.1))),
             slant=rng.normal(0, 0.13),
             pen=rng.normal(0, 0.03),
+            bent_share=BENT_SHARE,
         )
+
+    @staticmethod
+    def faithful(rng: np.random.Generator) -> Hand:
+        """Draw only the size: the glyph stays as its writer wrote it.
+
+        What is measured on people must be what people wrote. A pen made thinner turns a faint
+        B into a 3, and no clerk would read it as a B.
+        """
+        return Hand(size=rng.uniform(*SIZES), stretch=1.0, slant=0.0, pen=0.0, bent_share=0.0)
 
 
 def draw_training_box(
-    glyph: NDArray[np.float32], rng: np.random.Generator, level: Level | None = None
+    glyph: NDArray[np.float32],
+    rng: np.random.Generator,
+    level: Level | None = None,
+    *,
+    faithful: bool = False,
 ) -> NDArray[np.uint8]:
     """Draw one glyph as a scanned box crop, by a hand and a scanner of its own.
 
@@ -56,13 +76,16 @@ def draw_training_box(
         glyph: ``float32[h, w]`` ink cover, cut to the ink.
         rng: Source of all randomness.
         level: Difficulty, or None for the mix of ``LEVEL_MIX``.
+        faithful: Whether the glyph surely keeps its writer's shape; else it does by chance.
 
     Returns:
         ``uint8`` crop as an archive would hold it.
     """
     side = int(rng.integers(*BOX_SIDES))
     style = ScanStyle.random(level or draw_level(rng), rng)
-    written = write_glyph(glyph, side, Hand.random(rng), rng)
+    faithful = faithful or rng.random() < FAITHFUL_SHARE
+    hand = Hand.faithful(rng) if faithful else Hand.random(rng)
+    written = write_glyph(glyph, side, hand, rng)
     if rng.random() < TIGHT_SHARE:
         mask = np.pad(written, int(rng.integers(0, 3)))
         style = replace(style, line_share=0.0)
@@ -104,7 +127,7 @@ def write_glyph(
     warp = np.hstack([matrix, shift[:, None]]).astype(np.float64)
     source = glyph if scale > 0.6 else cv2.GaussianBlur(glyph, (0, 0), 0.45 / scale)
     drawn = cv2.warpAffine(source, warp, (canvas, canvas), flags=cv2.INTER_LINEAR)
-    if rng.random() < BENT_SHARE:
+    if rng.random() < hand.bent_share:
         drawn = _bend(drawn, size, rng)
     return _cut_to_ink(_change_pen(drawn, hand.pen * size))
 

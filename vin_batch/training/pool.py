@@ -23,6 +23,8 @@ from vin_batch.training.packs import GlyphPack, ink_mask
 
 CHUNK: Final = 4_000
 """Images that one worker draws at a time."""
+REJECT: Final = -1
+"""Label of what is no character of the alphabet: nothing is the right answer to it."""
 
 SOURCE_WEIGHTS: Final[dict[str, float]] = {
     "mouse_capitals_a": 0.3,
@@ -41,7 +43,7 @@ class GlyphBank:
 
     Attributes:
         glyphs: Ink covers ``float32[h, w]``.
-        labels: ``int16[n]`` class indices.
+        labels: ``int16[n]`` class indices, or ``REJECT``.
         weights: ``float64[n]`` probability of drawing each.
     """
 
@@ -51,12 +53,25 @@ class GlyphBank:
 
 
 @dataclass(frozen=True, slots=True)
+class Rejects:
+    """What may be in a box and is no character of the alphabet.
+
+    Attributes:
+        glyphs: Ink covers ``float32[h, w]``.
+        share: Share of a pool's images that are drawn from them.
+    """
+
+    glyphs: list[NDArray[np.float32]]
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class ImagePool:
     """Preprocessed images.
 
     Attributes:
         images: ``uint8[n, 28, 28]``.
-        labels: ``int16[n]`` class indices.
+        labels: ``int16[n]`` class indices, or ``REJECT``.
         issues: How often the preprocessing gave nothing, by issue code.
     """
 
@@ -69,6 +84,7 @@ def build_bank(
     packs: list[GlyphPack],
     alphabet: str,
     source_weights: Mapping[str, float] = SOURCE_WEIGHTS,
+    rejects: Rejects | None = None,
 ) -> GlyphBank:
     """Gather glyphs; classes are weighted by the inverse square root of their count.
 
@@ -76,6 +92,7 @@ def build_bank(
         packs: Sources (their training parts).
         alphabet: Class order.
         source_weights: Weight of a glyph by its source; 1 where a source is not named.
+        rejects: What is no character, and how often it is drawn; none when None.
 
     Returns:
         The bank.
@@ -93,11 +110,27 @@ def build_bank(
     weights = np.array(source_weight)
     per_class = np.bincount(numbers, weights=weights, minlength=len(alphabet))
     weights /= np.sqrt(np.maximum(per_class, 1e-9))[numbers]
-    return GlyphBank(glyphs, numbers, weights / weights.sum())
+    bank = GlyphBank(glyphs, numbers, weights / weights.sum())
+    return _with_rejects(bank, rejects) if rejects and rejects.glyphs and rejects.share else bank
+
+
+def _with_rejects(bank: GlyphBank, rejects: Rejects) -> GlyphBank:
+    count = len(rejects.glyphs)
+    return GlyphBank(
+        [*bank.glyphs, *rejects.glyphs],
+        np.concatenate([bank.labels, np.full(count, REJECT, np.int16)]),
+        np.concatenate([bank.weights * (1 - rejects.share), np.full(count, rejects.share / count)]),
+    )
 
 
 def draw_pool(
-    bank: GlyphBank, count: int, seed: int, workers: int, level: Level | None = None
+    bank: GlyphBank,
+    count: int,
+    seed: int,
+    workers: int,
+    level: Level | None = None,
+    *,
+    faithful: bool = False,
 ) -> ImagePool:
     """Draw a pool in parallel; the same seed gives the same pool.
 
@@ -107,6 +140,7 @@ def draw_pool(
         seed: Seed of the pool.
         workers: Processes.
         level: Difficulty, or None for the training mix.
+        faithful: Whether glyphs keep their writers' shapes, as measurements want them.
 
     Returns:
         The pool, at most ``count`` images.
@@ -115,7 +149,9 @@ def draw_pool(
     picks = rng.choice(len(bank.glyphs), size=count, p=bank.weights)
     chunks = [picks[start : start + CHUNK] for start in range(0, count, CHUNK)]
     jobs = (
-        joblib.delayed(_draw_chunk)([bank.glyphs[pick] for pick in chunk], [seed, number], level)
+        joblib.delayed(_draw_chunk)(
+            [bank.glyphs[pick] for pick in chunk], [seed, number], level, faithful
+        )
         for number, chunk in enumerate(chunks)
     )
     parts = joblib.Parallel(n_jobs=workers, pre_dispatch="2*n_jobs", batch_size=1)(jobs)
@@ -127,12 +163,13 @@ def draw_pool(
 
 
 def _draw_chunk(
-    glyphs: list[NDArray[np.float32]], seed: list[int], level: Level | None
+    glyphs: list[NDArray[np.float32]], seed: list[int], level: Level | None, faithful: bool
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     cv2.setNumThreads(1)
     rng = np.random.default_rng(seed)
     images = np.zeros((len(glyphs), IMAGE_SIDE, IMAGE_SIDE), np.uint8)
     issues = np.zeros(len(glyphs), np.uint8)
     for row, glyph in enumerate(glyphs):
-        images[row], issues[row] = preprocess_image(draw_training_box(glyph, rng, level))
+        crop = draw_training_box(glyph, rng, level, faithful=faithful)
+        images[row], issues[row] = preprocess_image(crop)
     return images, issues
