@@ -28,7 +28,15 @@ public interface, ``vin_batch/__init__.py``."""
 HEAVY = ("tensorflow", "keras", "pandas")
 HEAVY_ROOMS = {
     "tensorflow": ("classifier.keras_classifier",),
-    "keras": ("classifier.keras_classifier", "training.fit", "training.network"),
+    "keras": (
+        "classifier.keras_classifier",
+        "training.architectures",
+        "training.earlier_networks",
+        "training.ema",
+        "training.fit",
+        "training.network",
+        "training.residual_networks",
+    ),
     "pandas": ("", "batch.frames"),
 }
 """The only modules that may import them; the others get records and arrays."""

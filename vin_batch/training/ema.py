@@ -70,7 +70,7 @@ class WeightAverage(keras.callbacks.Callback):  # type: ignore[misc, unused-igno
         self._decay, self._every = decay, every
         self._averages = _copies(model)
         self._steps = self._averaged_steps = 0
-        self._last_batch = -1
+        self._iterations = 0
         self._swapped = False
 
     @property
@@ -83,20 +83,27 @@ class WeightAverage(keras.callbacks.Callback):  # type: ignore[misc, unused-igno
         return [average.copy() for average in self._averages]
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Refuse another model, and training while the averages are swapped in."""
+        """Refuse another model, and training while the averages are in its place.
+
+        Raises:
+            ValueError: Another model trains than the one that is averaged.
+            RuntimeError: The averages are swapped in.
+        """
         if self.model is not self._network:
             raise ValueError("these averages are of another model than the one that trains")
         if self._swapped:
             raise RuntimeError("leave swap() before training goes on")
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Batches are counted from 0 in every epoch."""
-        self._last_batch = -1
+        self._iterations = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Count the steps (several with ``steps_per_execution``); update when it is time."""
-        self._steps += batch - self._last_batch
-        self._last_batch = batch
+        """Count the steps and update when it is time.
+
+        The optimiser's own count is right where ``batch`` is not: with ``steps_per_execution``
+        Keras numbers the last execution of a pass as if it were a full one.
+        """
+        iterations = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
+        self._steps += iterations - self._iterations
+        self._iterations = iterations
         if self._steps - self._averaged_steps >= self._every:
             self.update()
 
