@@ -124,14 +124,16 @@ def test_anybody_writes_any_character_legibly_large(seed: int, character: str) -
     assert 2 <= glyph.shape[1] < 190
 
 
-@given(SEEDS)
-def test_a_person_repeats_the_form_but_not_the_strokes(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    writer = StrokeWriter.random(rng)
-    one = FORMS["R"][writer.chosen["R"]]
-    first, second = (writer.trace("R", one, rng) for _ in range(2))
-    apart = np.hypot(*(first - second).T)
-    assert 0 < apart.mean() < 0.2
+def test_a_person_is_more_like_themselves_than_like_others() -> None:
+    rng = np.random.default_rng(0)
+    people = [person(seed) for seed in range(40)]
+    for character in "2BR":
+        one = FORMS[character][0]
+        first, again = (np.stack([p.trace(character, one, rng) for p in people]) for _ in range(2))
+        own = np.linalg.norm(first - again, axis=2).mean(axis=1)
+        strange = np.linalg.norm(first - np.roll(again, 1, axis=0), axis=2).mean(axis=1)
+        assert own.min() > 0.001
+        assert own.mean() < 0.6 * strange.mean()
 
 
 def test_forms_of_a_character_differ() -> None:

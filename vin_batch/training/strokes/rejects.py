@@ -77,7 +77,7 @@ def _crossed_out(rng: np.random.Generator) -> NDArray[np.float32]:
     writer = StrokeWriter.random(rng)
     glyph = writer.write(str(rng.choice(list(ALPHABET))), rng)
     height, width = glyph.shape
-    margin = max(height, width) // 4
+    margin = max(height, width) // 2
     cover: NDArray[np.float32] = np.pad(glyph, margin)
     side = max(width, height // 2)
     thick = max(1, round(writer.pen.width * height))

@@ -28,6 +28,10 @@ SHARP: Final = frozenset("2457BDKMNVWZ")
 """Characters whose corners tell them from others (Z from 2, D from 0, V from U)."""
 _ROUNDEST: Final = 3
 _ROUNDEST_SHARP: Final = 1
+_BOW_SPREAD: Final = 0.03
+"""Standard deviation of the bend of straight strokes, in radians."""
+_FARTHEST: Final = 2.0
+"""No chance change goes further than this many standard deviations: legible hands only."""
 _WAVES: Final = 3
 """Waves of the smooth displacement that is a person's own shape of a character."""
 
@@ -125,15 +129,16 @@ class StrokeWriter:
     def trace(self, character: str, form: Form, rng: np.random.Generator) -> NDArray[np.float64]:
         """The way of the pen: ``float64[p, 2]``, points of all strokes of the form."""
         nodes = self._move_nodes(character, form, rng)
-        bow = self.bow + rng.normal(0, 0.03, len(form.pieces))
+        bow = self.bow + _BOW_SPREAD * _bounded(rng, len(form.pieces))
         points = stroke_points(form, nodes, bow)
         limit = _ROUNDEST_SHARP if character in SHARP else _ROUNDEST
         points = round_corners(points, form.inner, min(self.rounding, limit))
         if self.tremor:
             points = points + _tremble(points, self.tremor, rng)
-        angle = rng.normal(0, self.turn)
-        slant = self.slant + rng.normal(0, self.turn)
-        aspect = self.aspect * np.exp(rng.normal(0, 2 * self.care))
+        angle, lean, breadth = _bounded(rng, 3)
+        angle *= self.turn
+        slant = self.slant + self.turn * lean
+        aspect = self.aspect * np.exp(2 * self.care * breadth)
         turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
         written: NDArray[np.float64] = points @ np.array([[aspect, 0], [-slant, 1]]) @ turn
         return written
@@ -143,12 +148,12 @@ class StrokeWriter:
     ) -> NDArray[np.float64]:
         """Nodes where this hand puts them this time."""
         nodes = form.nodes
-        noise = rng.normal(size=(2, 2))
-        middles = np.array([self.middle, self.waist]) + self.care * noise[0]
+        noise = _bounded(rng, 2)
+        middles = np.array([self.middle, self.waist]) + self.care * noise
         nodes = nodes + middles * np.sin(np.pi * np.clip(nodes, 0, 1))
         nodes = nodes + _displacement(nodes, self.own[_ROW[character]])
         nodes = nodes + _displacement(nodes, _waves(1, self.care, rng)[0])
-        per_stroke = rng.normal(size=(form.strokes, 3))
+        per_stroke = _bounded(rng, (form.strokes, 3))
         centre = (nodes.min(axis=0) + nodes.max(axis=0)) / 2
         size = 1 + self.sizes * per_stroke[:, 2:][form.stroke]
         nodes = centre + (nodes - centre) * size + self.shifts * per_stroke[:, :2][form.stroke]
@@ -158,13 +163,13 @@ class StrokeWriter:
         self, form: Form, nodes: NDArray[np.float64], rng: np.random.Generator
     ) -> NDArray[np.float64]:
         cornered = (form.kinds == CORNER)[:, None]
-        nodes = nodes + np.where(cornered, 0.6 * self.care * rng.normal(size=nodes.shape), 0)
+        nodes = nodes + np.where(cornered, 0.6 * self.care * _bounded(rng, nodes.shape), 0)
         change = np.flatnonzero(form.stroke[1:] != form.stroke[:-1])
         first, last = np.append(0, change + 1), np.append(change, len(nodes) - 1)
         ends, inward = np.concatenate([first, last]), np.concatenate([first + 1, last - 1])
         way = nodes[ends] - nodes[inward]
         way /= np.maximum(np.hypot(way[:, 0], way[:, 1]), 1e-6)[:, None]
-        far = np.clip(rng.normal(self.ends, self.ends_spread, len(ends)), -0.08, 0.12)
+        far = np.clip(self.ends + self.ends_spread * _bounded(rng, len(ends)), -0.08, 0.12)
         nodes[ends] += way * far[:, None]
         return nodes
 
@@ -180,9 +185,13 @@ def _choose(character: str, school: School, rng: np.random.Generator) -> int:
     return int(np.searchsorted(np.cumsum(weights), rng.random() * sum(weights)))
 
 
+def _bounded(rng: np.random.Generator, size: int | tuple[int, ...]) -> NDArray[np.float64]:
+    return np.clip(rng.normal(size=size), -_FARTHEST, _FARTHEST)
+
+
 def _waves(count: int, strength: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """Random smooth displacements ``[count, 3, 5]``; see ``StrokeWriter.own``."""
-    waves = rng.normal(size=(count, _WAVES, 5))
+    waves = _bounded(rng, (count, _WAVES, 5))
     waves[..., :2] *= strength
     # Wavelengths down to about one character: shorter ones would kink the strokes.
     waves[..., 2:4] *= 3.0
