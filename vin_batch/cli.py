@@ -27,6 +27,7 @@ COMMANDS: Final = (
     "doctor",
     "train",
     "evaluate",
+    "calibrate",
 )
 
 EXIT_CODE_HELP: Final = """\

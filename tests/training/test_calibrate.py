@@ -21,7 +21,7 @@ from vin_batch.training.calibrate import (
     fit_characters,
     fit_policy,
 )
-from vin_batch.training.measure import expected_calibration_error
+from vin_batch.training.curves import expected_calibration_error
 from vin_batch.vin.verdict import MAX_LOG_ODDS, confidences, log_odds
 
 Reals = NDArray[np.float64]

@@ -12,8 +12,9 @@ from vin_batch.errors import ModelError
 from vin_batch.preprocess import PREPROCESSING
 from vin_batch.records import DecisionPolicy
 from vin_batch.training.measure import CardScore, CharacterScore
-from vin_batch.training.model_readme import measurement_text, write_model_readme
+from vin_batch.training.model_readme import write_model_readme
 from vin_batch.training.publish import UNFITTED_POLICY, publish_weights, update_card
+from vin_batch.training.tables import measurement_text
 from vin_batch.vin.alphabet import ALPHABET
 
 TRAINING = {"parameters": 418_337, "history": []}

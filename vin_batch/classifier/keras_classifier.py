@@ -111,6 +111,7 @@ class KerasClassifier:
                 f"{len(card.classes)} classes",
                 "Reinstall the model, or retrain it.",
             )
+        self.network = model
         scale = 1.0 / card.temperature
 
         def calibrated(pixels: Any) -> Any:

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from vin_batch.commands._labelled import add_reading_flags
 from vin_batch.errors import ExitCode, UsageError
 
+if TYPE_CHECKING:
+    from vin_batch.training.compare import Comparison
+
 DESCRIPTION = """\
-Measures a model on glyph packs (characters as they are, and whole cards drawn from people
-it was not trained on), or compares the readings of a finished run with known VINs.
+Measures one of three things:
+  --data FOLDER   a model on glyph packs: characters as they are, and whole cards drawn from
+                  people it was not trained on
+  --cards DIR     a model on your own labelled archive, read from end to end as
+                  `vin-batch run` reads it
+  --run RUN_DIR   the readings of a finished run
+The last two need --truth CSV with the columns card_id and vin; vin is empty where a card
+holds none. Intervals are Wilson score intervals of 95 %.
 """
 
 
@@ -22,39 +34,91 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--model", type=Path, help="model directory (default: the shipped model)")
-    parser.add_argument("--data", type=Path, help="folder of glyph packs (train/, evaluate/)")
-    parser.add_argument("--cards", type=int, default=2000, help="cards drawn for each level")
+    what = parser.add_argument_group("what is measured")
+    what.add_argument("--data", type=Path, metavar="FOLDER", help="glyph packs: train/, evaluate/")
+    what.add_argument("--cards", type=Path, metavar="DIR", help="a labelled archive")
+    what.add_argument("--run", type=Path, metavar="RUN_DIR", help="a finished run")
+    what.add_argument("--truth", type=Path, metavar="CSV", help="columns card_id and vin")
+    parser.add_argument("--model", type=Path, metavar="DIR", help="default: the shipped model")
     parser.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, help="drawing processes"
+        "--drawn", type=int, metavar="N", default=2000, help="with --data: cards drawn per level"
     )
-    parser.add_argument("--run", type=Path, metavar="RUN_DIR", help="a finished run to compare")
-    parser.add_argument("--truth", type=Path, help="CSV with columns card_id and vin, for --run")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument(
+        "--run-dir", type=Path, metavar="DIR", help="with --cards: keep the run here"
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: all cores)")
+    add_reading_flags(parser)
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="write pictures here (PNG)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
 
 def execute(args: argparse.Namespace) -> ExitCode:
     """Run the command."""
-    if args.cards < 0 or args.workers < 1:
-        raise UsageError("--cards must be 0 or more, --workers 1 or more")
-    if (args.run is None) == (args.data is None):
-        raise UsageError(
-            "say what to measure",
-            "Give --data FOLDER for a model, or --run RUN_DIR with --truth CSV for a run.",
+    _check(args)
+    if args.data is not None:
+        return _evaluate_model(args)
+    return _evaluate_archive(args) if args.cards is not None else _evaluate_run(args)
+
+
+def _check(args: argparse.Namespace) -> None:
+    if args.drawn < 0 or (args.workers is not None and args.workers < 1):
+        raise UsageError("--drawn must be 0 or more, --workers 1 or more")
+    given = [name for name in ("data", "cards", "run") if getattr(args, name) is not None]
+    if len(given) != 1:
+        advice = (
+            "Give --data FOLDER for a model, --cards DIR with --truth CSV for a labelled "
+            "archive, or --run RUN_DIR with --truth CSV for a finished run."
         )
-    return _evaluate_run(args) if args.run else _evaluate_model(args)
+        if args.cards is not None and args.cards.name.isdigit():
+            advice = f"The number of drawn cards is --drawn {args.cards}; --cards is an archive."
+        raise UsageError("say what to measure: one of --data, --cards and --run", advice)
+    if args.truth is None and args.data is None:
+        raise UsageError(
+            f"--{given[0]} needs --truth", "Give a CSV with the columns card_id and vin."
+        )
+    if args.plots is not None:
+        from vin_batch.training.plots import require_matplotlib  # noqa: PLC0415
+
+        require_matplotlib()
 
 
 def _evaluate_run(args: argparse.Namespace) -> ExitCode:
+    from vin_batch.training.compare import compare_run  # noqa: PLC0415
+    from vin_batch.training.truth import load_truth  # noqa: PLC0415
+
+    _tell(args, compare_run(args.run, load_truth(args.truth)))
+    return ExitCode.DONE
+
+
+def _evaluate_archive(args: argparse.Namespace) -> ExitCode:
+    from vin_batch.batch.job import run_job  # noqa: PLC0415
+    from vin_batch.commands._job import last_words, real_tools  # noqa: PLC0415
+    from vin_batch.commands._labelled import (  # noqa: PLC0415
+        labels_of,
+        reading_config,
+        run_directory,
+    )
+    from vin_batch.report.logs import configure_logging  # noqa: PLC0415
+    from vin_batch.training.compare import compare_run  # noqa: PLC0415
+
+    configure_logging("INFO")
+    truth = labels_of(args.cards, args.truth, partial=args.partial)
+    with run_directory(args.run_dir) as run:
+        outcome = run_job(reading_config(args, args.cards, run), real_tools(None))
+        if args.run_dir is not None:
+            print(last_words(outcome), file=sys.stderr)
+        _tell(args, compare_run(run, truth))
+    return outcome.exit_code
+
+
+def _tell(args: argparse.Namespace, comparison: Comparison) -> None:
     import json  # noqa: PLC0415
 
-    from vin_batch.training.compare import compare_run, load_truth  # noqa: PLC0415
-
-    if args.truth is None:
-        raise UsageError("--run needs --truth", "Give a CSV with the columns card_id and vin.")
-    comparison = compare_run(args.run, load_truth(args.truth))
     print(json.dumps(comparison.as_json(), indent=2) if args.json else comparison.text())
-    return ExitCode.DONE
+    if args.plots is not None and comparison.score.cards:
+        from vin_batch.training.plots import plot_cards  # noqa: PLC0415
+
+        _name_plots(plot_cards({"cards": comparison.score}, args.plots))
 
 
 def _evaluate_model(args: argparse.Namespace) -> ExitCode:
@@ -65,14 +129,22 @@ def _evaluate_model(args: argparse.Namespace) -> ExitCode:
         load_model_card,
     )
     from vin_batch.report.logs import configure_logging  # noqa: PLC0415
-    from vin_batch.training import course, model_readme  # noqa: PLC0415
+    from vin_batch.training import course  # noqa: PLC0415
+    from vin_batch.training.evaluation import evaluate_model  # noqa: PLC0415
 
     configure_logging("INFO")
     directory = args.model or default_model_directory()
     data = course.load_data(args.data, load_model_card(directory).classes)
-    characters, cards = course.measure(directory, data, args.cards, args.workers)
-    if args.json:
-        print(json.dumps(course.metrics_json(characters, cards), indent=2))
-    else:
-        print(model_readme.measurement_text(characters, cards))
+    workers = args.workers or os.cpu_count() or 1
+    found = evaluate_model(directory, data, args.drawn, workers)
+    print(json.dumps(found.as_json(), indent=2) if args.json else found.text())
+    if args.plots is not None:
+        from vin_batch.training.plots import plot_evaluation  # noqa: PLC0415
+
+        _name_plots(plot_evaluation(found.characters, found.cards, args.plots))
     return ExitCode.DONE
+
+
+def _name_plots(paths: list[Path]) -> None:
+    for path in paths:
+        print(f"wrote {path}", file=sys.stderr)

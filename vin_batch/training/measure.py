@@ -3,23 +3,64 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vin_batch.classifier.base import Classifier
 from vin_batch.preprocess import IMAGE_SIDE, preprocess_image
-from vin_batch.records import BoxIssue, DecisionPolicy, Status
+from vin_batch.records import BoxIssue, DecisionPolicy, Reading, Status
 from vin_batch.training.calibrate import Outcomes
 from vin_batch.training.cards import CardSet
+from vin_batch.training.curves import Flags, Reals, expected_calibration_error
+from vin_batch.training.judged import CardScore, JudgedCards, judged_from_readings, summarise
 from vin_batch.training.packs import GlyphPack
 from vin_batch.vin.alphabet import ALPHABET, VIN_LENGTH, decode
 from vin_batch.vin.decoder import Decoder
 from vin_batch.vin.verdict import judge
 
+__all__ = [
+    "Answers",
+    "CardScore",
+    "CharacterScore",
+    "card_log_probs",
+    "card_outcomes",
+    "outcomes",
+    "score_cards",
+    "score_characters",
+]
+
 WORST_CONFUSIONS = 12
+UNREAD = "-"
+"""Stands for the answer to an image without a result."""
+PICTURED_CARDS = 8
+"""Cards whose pixels are kept to be shown, besides those that were accepted and wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What was read in every image of one source.
+
+    Attributes:
+        images: ``uint8[n, h, w]``, the images as the source holds them.
+        rows: ``int64[n]``, their positions in the source's file.
+        truth: ``str[n]``.
+        read: ``str[n]``, ``UNREAD`` where there was no result.
+        probs: ``float64[n]``, probability of the character read; 0 without a result.
+    """
+
+    images: NDArray[np.uint8]
+    rows: NDArray[np.int64]
+    truth: NDArray[np.str_]
+    read: NDArray[np.str_]
+    probs: Reals
+
+    @property
+    def right(self) -> Flags:
+        """``bool[n]``."""
+        return np.asarray(self.truth == self.read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +73,7 @@ class CharacterScore:
         correct: How many were read right; images without a result count as wrong.
         issues: Images without a result, by issue code.
         confusions: Most frequent (true, read) pairs and their counts.
+        answers: The images one by one; None where only the figures are known.
     """
 
     source: str
@@ -39,49 +81,20 @@ class CharacterScore:
     correct: int
     issues: dict[str, int]
     confusions: tuple[tuple[str, int], ...]
+    answers: Answers | None = field(default=None, compare=False, repr=False)
 
     @property
     def accuracy(self) -> float:
         """Share read right."""
         return self.correct / self.images
 
-
-@dataclass(frozen=True, slots=True)
-class CardScore:
-    """How well whole cards are read.
-
-    Attributes:
-        cards: How many.
-        characters_right: Share of boxes whose most probable character is right.
-        raw_right: Share of cards whose 17 boxes are all right before any rule.
-        vin_right: Share of cards whose most probable VIN is right.
-        accepted: Cards accepted.
-        accepted_wrong: Accepted cards whose VIN is wrong.
-        status: Cards by status.
-        calibration_error: Expected calibration error of the confidence (10 equal-mass bins).
-    """
-
-    cards: int
-    characters_right: float
-    raw_right: float
-    vin_right: float
-    accepted: int
-    accepted_wrong: int
-    status: dict[str, int]
-    calibration_error: float
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values, rounded to what the sample size supports."""
-        return {
-            "cards": self.cards,
-            "characters_right": round(self.characters_right, 5),
-            "raw_right": round(self.raw_right, 4),
-            "vin_right": round(self.vin_right, 4),
-            "accepted": self.accepted,
-            "accepted_wrong": self.accepted_wrong,
-            "status": self.status,
-            "calibration_error": round(self.calibration_error, 4),
-        }
+    @property
+    def calibration_error(self) -> float | None:
+        """Expected calibration error of the images with a result; None where not known."""
+        if self.answers is None:
+            return None
+        given = self.answers.probs > 0
+        return expected_calibration_error(self.answers.probs[given], self.answers.right[given])
 
 
 def score_characters(classifier: Classifier, pack: GlyphPack) -> CharacterScore:
@@ -90,20 +103,23 @@ def score_characters(classifier: Classifier, pack: GlyphPack) -> CharacterScore:
     issues = np.zeros(len(pack.images), np.uint8)
     for row, image in enumerate(pack.images):
         pixels[row], issues[row] = preprocess_image(image)
-    best = classifier.log_probs(pixels).argmax(axis=1)
-    answers = np.array(list(classifier.card.classes))[best]
-    answers[issues != BoxIssue.NONE] = "-"
+    log_probs = classifier.log_probs(pixels)
+    answers = np.array(list(classifier.card.classes))[log_probs.argmax(axis=1)]
+    probs = np.exp(log_probs.max(axis=1).astype(np.float64))
+    lost = issues != BoxIssue.NONE
+    answers[lost], probs[lost] = UNREAD, 0.0
     wrong = answers != pack.labels
     pairs = Counter(
         f"{true}{read}" for true, read in zip(pack.labels[wrong], answers[wrong], strict=True)
     )
-    codes = Counter(BoxIssue(int(issue)).code for issue in issues[issues != BoxIssue.NONE])
+    codes = Counter(BoxIssue(int(issue)).code for issue in issues[lost])
     return CharacterScore(
         source=pack.name,
         images=len(pack.images),
         correct=int((~wrong).sum()),
         issues=dict(codes),
         confusions=tuple(pairs.most_common(WORST_CONFUSIONS)),
+        answers=Answers(pack.images, pack.rows, pack.labels, answers, probs),
     )
 
 
@@ -115,19 +131,33 @@ def card_log_probs(classifier: Classifier, cards: CardSet) -> NDArray[np.float32
 
 def card_outcomes(log_probs: NDArray[np.float32], cards: CardSet, decoder: Decoder) -> Outcomes:
     """Decode a card set for the fitting of a policy."""
+    no_extra = np.zeros(len(cards.vins), np.int32)
+    return outcomes(log_probs, cards.issues, no_extra, cards.vins, decoder)
+
+
+def outcomes(
+    log_probs: NDArray[np.float32],
+    issues: NDArray[np.uint8],
+    extra_boxes: NDArray[np.int32],
+    vins: Sequence[str],
+    decoder: Decoder,
+) -> Outcomes:
+    """Decode cards of known VINs for the fitting of a policy.
+
+    Args:
+        log_probs: ``float32[n, 17, 33]``.
+        issues: ``uint8[n, 17]`` of ``BoxIssue``.
+        extra_boxes: ``int32[n]``, images beyond the 17 positions.
+        vins: ``n`` true VINs; empty where a card holds none.
+        decoder: The VIN decoder.
+    """
     eager = DecisionPolicy(slope=1.0, intercept=0.0, accept_confidence=0.0)
-    empty = (cards.issues != BoxIssue.NONE).sum(axis=1)
-    usable = np.where((cards.issues != BoxIssue.NONE)[:, :, None], np.float32(0), log_probs)
-    decoded = decoder.decode(usable)
-    best = [decode(row) for row in decoded.best]
-    verdicts = judge(
-        cards.vins, log_probs, cards.issues, np.zeros(len(cards.vins), np.int32), eager, decoder
-    )
-    accepted = np.array([reading.status is Status.ACCEPTED for reading in verdicts])
+    best, posterior = _decoded(log_probs, issues, decoder)
+    verdicts = judge(vins, log_probs, issues, extra_boxes, eager, decoder)
     return Outcomes(
-        posterior=decoded.posterior,
-        correct=np.array([one == other for one, other in zip(best, cards.vins, strict=True)]),
-        acceptable=accepted & (empty <= eager.max_empty_boxes_accepted),
+        posterior=posterior,
+        correct=np.array([one == other for one, other in zip(best, vins, strict=True)], bool),
+        acceptable=np.array([verdict.status is Status.ACCEPTED for verdict in verdicts], bool),
     )
 
 
@@ -135,37 +165,27 @@ def score_cards(
     log_probs: NDArray[np.float32], cards: CardSet, policy: DecisionPolicy, decoder: Decoder
 ) -> CardScore:
     """Judge a card set as production does and compare with the truth."""
-    readings = judge(
-        cards.vins, log_probs, cards.issues, np.zeros(len(cards.vins), np.int32), policy, decoder
-    )
-    truth = np.array([list(vin) for vin in cards.vins])
-    raw = np.array([list(reading.raw_vin) for reading in readings])
-    right = np.array(
-        [reading.vin == vin for reading, vin in zip(readings, cards.vins, strict=True)]
-    )
-    accepted = np.array([reading.status is Status.ACCEPTED for reading in readings])
-    confidence = np.array([reading.confidence for reading in readings])
-    return CardScore(
-        cards=len(readings),
-        characters_right=float((raw == truth).mean()),
-        raw_right=float((raw == truth).all(axis=1).mean()),
-        vin_right=float(right.mean()),
-        accepted=int(accepted.sum()),
-        accepted_wrong=int((accepted & ~right).sum()),
-        status=dict(Counter(reading.status.value for reading in readings)),
-        calibration_error=expected_calibration_error(confidence, right),
-    )
+    no_extra = np.zeros(len(cards.vins), np.int32)
+    names = [f"{row:06d}" for row in range(len(cards.vins))]
+    readings = judge(names, log_probs, cards.issues, no_extra, policy, decoder)
+    _, posterior = _decoded(log_probs, cards.issues, decoder)
+    return summarise(_with_pictures(readings, cards, posterior))
 
 
-def expected_calibration_error(
-    confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int = 10
-) -> float:
-    """Mean gap between confidence and share right over bins of equal mass."""
-    order = np.argsort(confidence, kind="stable")
-    parts = np.array_split(order, bins)
-    gaps = [
-        len(part) * abs(float(confidence[part].mean()) - float(right[part].mean()))
-        for part in parts
-        if len(part)
-    ]
-    return sum(gaps) / max(len(confidence), 1)
+def _decoded(
+    log_probs: NDArray[np.float32], issues: NDArray[np.uint8], decoder: Decoder
+) -> tuple[list[str], Reals]:
+    """Most probable VINs and their posteriors; boxes with an issue say nothing."""
+    lost = (issues != BoxIssue.NONE)[:, :, None]
+    decoded = decoder.decode(np.where(lost, np.float32(0), log_probs))
+    return [decode(row) for row in decoded.best], decoded.posterior
+
+
+def _with_pictures(readings: list[Reading], cards: CardSet, posterior: Reals) -> JudgedCards:
+    shown = {
+        row: cards.pixels[row].copy()
+        for row, reading in enumerate(readings)
+        if row < PICTURED_CARDS
+        or (reading.status is Status.ACCEPTED and reading.vin != cards.vins[row])
+    }
+    return judged_from_readings(readings, cards.vins, posterior, shown)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any, Final
 
 from vin_batch.classifier.model_card import CARD_NAME
-from vin_batch.training.measure import CardScore, CharacterScore
 
 _SOURCES: Final = """\
 Training images come from public collections, which are not part of this project: MNIST
@@ -27,32 +25,6 @@ _LIMITS: Final = """\
 - Crossed-out characters and letters outside the alphabet were not trained as rejects."""
 
 
-def measurement_text(characters: list[CharacterScore], cards: dict[str, CardScore]) -> str:
-    """A measurement as aligned text.
-
-    Intervals are Wilson score intervals (1927) of 95 %.
-    """
-    lines = ["characters, one image at a time, no rules", f"  {'source':22}{'images':>8}  right"]
-    lines += [
-        f"  {score.source:22}{score.images:>8}  {_share(score.correct, score.images)}  "
-        + " ".join(f"{pair}:{count}" for pair, count in score.confusions[:6])
-        for score in sorted(characters, key=lambda score: score.source)
-    ]
-    for level, card in cards.items():
-        accepted = max(card.accepted, 1)
-        lines += [
-            f"cards, level {level} ({card.cards})",
-            f"  characters right      {100 * card.characters_right:6.2f} %",
-            f"  17 right, no rules    {_share(round(card.raw_right * card.cards), card.cards)}",
-            f"  VIN right, decoded    {_share(round(card.vin_right * card.cards), card.cards)}",
-            f"  accepted              {_share(card.accepted, card.cards)}",
-            f"  wrong among accepted  {_share(card.accepted_wrong, accepted)}"
-            f"  ({card.accepted_wrong} of {card.accepted})",
-            f"  calibration error     {card.calibration_error:.4f}",
-        ]
-    return "\n".join(lines)
-
-
 def write_model_readme(directory: Path) -> None:
     """Write the model card ``README.md`` from ``model.json``."""
     card = json.loads((directory / CARD_NAME).read_text(encoding="utf-8"))
@@ -67,7 +39,7 @@ def write_model_readme(directory: Path) -> None:
             f"    sh jobs/train_default.sh ../shared/handwriting models/{card['name']}\n\n"
             f"Every figure below is printed by\n\n"
             f"    vin-batch evaluate --model models/{card['name']} "
-            "--data ../shared/handwriting --cards 4000",
+            "--data ../shared/handwriting --drawn 4000",
             "## Characters\n\n"
             "Images of people or sources that were not trained on, through the production "
             "preprocessing, no rules. `evaluate/` packs (letter_cards, table_cells, "
@@ -116,18 +88,3 @@ def _card_table(scores: dict[str, Any]) -> str:
             f"| {score['calibration_error']:.4f} |"
         )
     return "\n".join(rows)
-
-
-def _share(count: int, total: int) -> str:
-    low, high = wilson(count, total)
-    return f"{100 * count / total:6.2f} % [{100 * low:.2f}, {100 * high:.2f}]"
-
-
-def wilson(count: int, total: int) -> tuple[float, float]:
-    """Wilson score interval of a share, 95 %."""
-    z = 1.959964
-    share = count / total
-    centre = share + z * z / (2 * total)
-    spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    scale = 1 + z * z / total
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
