@@ -155,25 +155,27 @@ def test_logits_stay_float32_in_mixed_precision(name: str) -> None:
     assert all(weight.dtype == "float32" for weight in model.weights)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", COSTS)
-def test_every_network_learns_bars_from_blobs(name: str) -> None:
+def test_every_weight_learns(name: str) -> None:
+    """A branch that starts at zero learns from the second step on."""
     import keras
 
     from vin_batch.training.architectures import ARCHITECTURES
 
     keras.utils.set_random_seed(5)
     model = ARCHITECTURES[name].build(2)
-    rng = np.random.default_rng(1)
-    labels = rng.integers(0, 2, 64)
-    pixels = rng.integers(0, 40, (64, 28, 28, 1), dtype=np.uint8)
+    labels = np.arange(8) % 2
+    pixels = images(8) // 6
     pixels[labels == 0, 4:24, 12:16] += 200
     pixels[labels == 1, 9:19, 9:19] += 200
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(1e-3), loss)
-    losses = [float(model.train_on_batch(pixels, labels)) for _ in range(12)]
-    assert np.isfinite(losses).all()
-    assert model.loss(labels, model(pixels, training=True)) < 0.3 * losses[0]
+    model.compile(keras.optimizers.Adam(1e-3), loss, run_eagerly=True)
+    before = model.get_weights()
+    losses = [float(model.train_on_batch(pixels, labels)) for _ in range(5)]
+    assert losses[-1] < losses[0]
+    for weight, old, new in zip(model.weights, before, model.get_weights(), strict=True):
+        assert np.isfinite(new).all(), weight.path
+        assert not np.array_equal(old, new), weight.path
 
 
 def test_the_teacher_is_the_largest_and_has_two_to_three_million_parameters() -> None:
