@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from finished_run import make_run, reading, unreadable
+from finished_run import chars_of, make_run, reading, unreadable
 from vin_batch.cli import main
-from vin_batch.errors import ExitCode, UsageError
+from vin_batch.errors import ExitCode
 from vin_batch.records import Status
-from vin_batch.training.compare import compare_run, load_truth
+from vin_batch.training.compare import compare_run
 
 VIN, OTHER = "XTA210130D0000002", "XTA210130D0000003"
 
@@ -18,14 +19,15 @@ VIN, OTHER = "XTA210130D0000002", "XTA210130D0000003"
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("compared") / "run"
+    low = {"reasons": ("low_confidence",)}
     make_run(
         root,
         [
             [
                 reading("right"),
-                reading("wrong", vin=OTHER, raw_vin=OTHER),
-                reading("repaired", raw_vin=OTHER),
-                reading("doubtful", Status.REVIEW, vin=OTHER, raw_vin=OTHER),
+                reading("wrong", vin=OTHER, raw_vin=OTHER, chars=chars_of(OTHER)),
+                reading("repaired", raw_vin=OTHER, chars=chars_of(OTHER, {17: 0.5})),
+                reading("doubtful", Status.REVIEW, vin=OTHER, raw_vin=OTHER, confidence=0.7, **low),
                 unreadable("none"),
                 reading("none but accepted"),
                 unreadable("failed", Status.FAILED),
@@ -44,40 +46,62 @@ TRUTH = {
 
 def test_every_card_is_counted_once(run: Path) -> None:
     found = compare_run(run, TRUTH)
-    assert (found.cards, found.unknown, found.lost) == (7, 1, 1)
-    assert found.raw_right == 1
-    assert found.vin_right == 3, "right, repaired, and the card without a VIN that stayed out"
-    assert found.status == {"accepted": 4, "review": 1, "unreadable": 1, "failed": 1}
-    assert found.accepted_wrong == ("wrong", "none but accepted")
+    assert (found.unknown, found.lost, found.score.cards) == (1, 1, 7)
+    assert found.score.with_vin == 5, "two of the seven hold no VIN"
+    assert found.score.raw_right == pytest.approx(1 / 5)
+    assert found.score.vin_right == pytest.approx(2 / 5), "right and repaired"
+    assert found.score.characters_right == pytest.approx((17 + 3 * 16) / (5 * 17))
+    assert found.score.status == {"accepted": 4, "review": 1, "unreadable": 1, "failed": 1}
+    assert (found.score.accepted, found.score.accepted_wrong) == (4, 2)
+    assert found.judged.accepted_wrong() == [
+        ("wrong", OTHER, VIN),
+        ("none but accepted", VIN, ""),
+    ]
+
+
+def test_the_curve_holds_what_confidence_alone_keeps_back(run: Path) -> None:
+    judged = compare_run(run, TRUTH).judged
+    assert judged.eligible.tolist() == [True, True, True, True, False, True, False]
+    curve = judged.curve()
+    assert curve.total == 7
+    assert curve.accepted.tolist() == [4, 5], "the doubtful card comes last"
+    assert curve.wrong.tolist() == [2, 3]
+    assert judged.posterior_curve() is None, "runs do not keep the posterior"
+
+
+def test_errors_are_counted_by_position(run: Path) -> None:
+    rows = compare_run(run, TRUTH).judged.positions()
+    assert [row.number for row in rows] == list(range(1, 18))
+    assert (rows[0].boxes, rows[0].raw_wrong, rows[0].empty, rows[0].vin_wrong) == (5, 1, 1, 0)
+    last = rows[16]
+    assert (last.raw_wrong, last.empty, last.vin_wrong) == (4, 1, 2)
+    assert dict(last.pairs) == {"23": 3, "2?": 1}
 
 
 def test_words_and_json_agree(run: Path) -> None:
     found = compare_run(run, TRUTH)
-    text = found.text()
+    text, told = found.text(), json.loads(json.dumps(found.as_json()))
     assert "cards compared          7\n" in text
-    assert "VIN right                     3   42.86 % [15.82, 74.95]" in text
-    assert "wrong among accepted          2   50.00 %" in text
-    assert text.endswith("  wrong: wrong\n  wrong: none but accepted")
-    assert found.as_json()["accepted_wrong"] == ("wrong", "none but accepted")
+    assert "cards without a VIN   2 (wrong when accepted)" in text
+    assert "VIN right, decoded     40.00 % [11.76, 76.93]" in text
+    assert "wrong among accepted   50.00 %" in text
+    assert "(2 of 4)" in text
+    assert f"wrong              {OTHER}  {VIN}  17" in text
+    assert f"none but accepted  {VIN}  (none)" in text
+    assert "boxes by position" in text
+    assert told["accepted_and_wrong"][0] == {"card_id": "wrong", "read": OTHER, "true": VIN}
+    assert told["intervals_95"]["vin_right"] == [0.11762, 0.76928]
+    assert told["vin_right"] == 0.4
+    assert told["positions"][16]["confusions"] == {"23": 3, "2?": 1}
+    assert told["curves"]["as_accepted"]["points"] == [[0.9995, 4, 2], [0.7, 5, 3]]
+    assert told["accepted_at_risk"]["0"] == {"share": 0.0, "accepted": 0, "wrong": 0}
 
 
 def test_truth_of_other_cards_compares_nothing(run: Path) -> None:
     found = compare_run(run, {"elsewhere": VIN})
-    assert (found.cards, found.unknown, found.lost) == (0, 8, 1)
-    assert "VIN right               none" in found.text()
-
-
-def test_truth_files_are_forgiving_about_form_and_strict_about_content(tmp_path: Path) -> None:
-    path = tmp_path / "truth.csv"
-    path.write_text("\ufeffcard_id,vin,note\r\nящик/1, xta210130d0000002 ,x\r\n2,,\r\n", "utf-8")
-    assert load_truth(path) == {"ящик/1": VIN, "2": ""}
-    for data in (b"a,b\n1,2\n", b"card_id,vin\n1\n", b"card_id,vin\n\xff,x\n", b"card_id\n1\n"):
-        path.write_bytes(data)
-        with pytest.raises(UsageError, match="is not a truth file") as caught:
-            load_truth(path)
-        assert "card_id and vin" in caught.value.advice
-    with pytest.raises(UsageError):
-        load_truth(tmp_path / "nowhere.csv")
+    assert (found.score.cards, found.unknown, found.lost) == (0, 8, 1)
+    assert found.text().splitlines()[0] == "cards compared          0"
+    assert json.dumps(found.as_json())
 
 
 def test_the_command(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,27 +109,38 @@ def test_the_command(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     truth.write_text("card_id,vin\n" + "".join(f"{card},{vin}\n" for card, vin in TRUTH.items()))
     assert main(["evaluate", "--run", str(run), "--truth", str(truth)]) == 0
     assert "cards compared          7" in capsys.readouterr().out
-    assert main(["evaluate", "--run", str(run), "--truth", str(truth), "--json"]) == 0
-    assert '"vin_right": 3' in capsys.readouterr().out
+    plots = tmp_path / "plots"
+    arguments = ["evaluate", "--run", str(run), "--truth", str(truth), "--json"]
+    assert main([*arguments, "--plots", str(plots)]) == 0
+    assert json.loads(capsys.readouterr().out)["unknown"] == 1
+    assert {path.name for path in plots.iterdir()} == {
+        "risk_coverage.png", "reliability_cards.png", "positions.png",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "words"),
     [
-        [],
-        ["--run", "{run}"],
-        ["--run", "{run}", "--data", "x"],
-        ["--run", "{run}", "--truth", "{run}/nowhere.csv"],
-        ["--run", "{run}/..", "--truth", "{truth}"],
-        ["--data", "x", "--cards", "-1"],
-        ["--data", "x", "--workers", "0"],
+        ([], "say what to measure"),
+        (["--run", "{run}"], "--run needs --truth"),
+        (["--cards", "{run}"], "--cards needs --truth"),
+        (["--run", "{run}", "--data", "x"], "say what to measure"),
+        (["--data", "x", "--cards", "4000"], "The number of drawn cards is --drawn 4000"),
+        (["--run", "{run}", "--truth", "{run}/nowhere.csv"], "there is no truth file"),
+        (["--run", "{run}/..", "--truth", "{truth}"], "run.json"),
+        (["--data", "x", "--drawn", "-1"], "--drawn must be 0 or more"),
+        (["--data", "x", "--workers", "0"], "--workers 1 or more"),
     ],
 )
 def test_wrong_use(
-    run: Path, tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+    run: Path,
+    tmp_path: Path,
+    arguments: list[str],
+    words: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     truth = tmp_path / "truth.csv"
     truth.write_text("card_id,vin\n")
     filled = [argument.format(run=run, truth=truth) for argument in arguments]
     assert main(["evaluate", *filled]) == ExitCode.USAGE
-    assert "vin-batch: error: " in capsys.readouterr().err
+    assert words in capsys.readouterr().err

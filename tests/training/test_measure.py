@@ -17,11 +17,10 @@ from vin_batch.training.measure import (
     CharacterScore,
     card_log_probs,
     card_outcomes,
-    expected_calibration_error,
+    outcomes,
     score_cards,
     score_characters,
 )
-from vin_batch.training.model_readme import wilson
 from vin_batch.training.packs import GlyphPack
 from vin_batch.vin.alphabet import ALPHABET, VIN_LENGTH, encode
 from vin_batch.vin.decoder import Decoder
@@ -66,6 +65,15 @@ def test_characters_are_counted_right_wrong_and_unreadable() -> None:
     assert score.issues == {"blank": 1}
     assert dict(score.confusions) == {"B8": 2, "D-": 1}
     assert score.confusions[0] == ("B8", 2)
+    answers = score.answers
+    assert answers is not None
+    assert "".join(answers.read) == "AB88C-"
+    assert answers.right.tolist() == [True, True, False, False, True, False]
+    assert answers.probs == pytest.approx([0.999] * 5 + [0], abs=1e-6)
+    assert answers.rows.tolist() == list(range(6))
+    assert np.array_equal(answers.images, pack.images)
+    # Five images with a result, a bin of its own each: three right, two wrong.
+    assert score.calibration_error == pytest.approx((3 * 0.001 + 2 * 0.999) / 5)
 
 
 def card_set(issues: NDArray[np.uint8] | None = None) -> CardSet:
@@ -133,34 +141,32 @@ def test_outcomes_know_truth_and_what_holds_a_card_back(decoder: Decoder) -> Non
     assert found.posterior[2] < found.posterior[1]
 
 
-def test_calibration_error_by_hand() -> None:
-    confidence = np.array([0.25] * 4 + [0.75] * 4)
-    right = np.array([True, False, False, False, True, True, True, False])
-    assert expected_calibration_error(confidence, right, bins=2) == pytest.approx(0)
-    assert expected_calibration_error(confidence, ~right, bins=2) == pytest.approx(0.5)
-    assert expected_calibration_error(np.ones(5), np.zeros(5, bool)) == 1
-    assert expected_calibration_error(np.empty(0), np.empty(0, bool)) == 0
-    rng = np.random.default_rng(0)
-    honest = rng.random(20_000)
-    assert expected_calibration_error(honest, rng.random(20_000) < honest) < 0.02
-    assert expected_calibration_error(honest, rng.random(20_000) < honest**3) > 0.15
-
-
-@pytest.mark.parametrize(
-    ("count", "total", "low", "high"),
-    [
-        (0, 10, 0.0, 0.2775),
-        (10, 10, 0.7225, 1.0),
-        (5, 10, 0.2366, 0.7634),
-        (1, 1000, 0.0002, 0.0056),
-    ],
-)
-def test_wilson_intervals_of_the_literature(
-    count: int, total: int, low: float, high: float
-) -> None:
-    assert wilson(count, total) == pytest.approx((low, high), abs=1e-4)
-
-
 def test_accuracy_is_a_share() -> None:
     score = CharacterScore("x", 8, 6, {}, ())
     assert score.accuracy == 0.75
+    assert score.calibration_error is None, "only the figures are known"
+
+
+def test_extra_boxes_and_cards_without_a_vin_are_known(decoder: Decoder) -> None:
+    log_probs = np.stack([clear(vin) for vin in VINS])
+    issues = np.zeros((4, VIN_LENGTH), np.uint8)
+    extra = np.array([0, 2, 0, 0], np.int32)
+    found = outcomes(log_probs, issues, extra, ["", *VINS[1:]], decoder)
+    assert found.correct.tolist() == [False, True, True, True]
+    assert found.acceptable.tolist() == [True, False, True, True]
+
+
+def test_pictures_are_kept_of_the_first_cards_and_the_wrong_ones(decoder: Decoder) -> None:
+    vins = VINS * 4
+    pixels = np.zeros((len(vins), VIN_LENGTH, 28, 28), np.uint8)
+    pixels[:, 0, 0, 0] = np.arange(len(vins))
+    cards = CardSet(vins, pixels, np.zeros((len(vins), VIN_LENGTH), np.uint8))
+    log_probs = np.stack([clear(vin) for vin in vins])
+    log_probs[12] = clear("XTA210700J2232679")
+    judged = score_cards(log_probs, cards, EAGER, decoder).judged
+    assert judged is not None
+    assert sorted(judged.pictures) == [*range(8), 12]
+    assert judged.pictures[12][0, 0, 0] == 12
+    assert judged.accepted_wrong() == [("000012", "XTA210700J2232679", VINS[0])]
+    assert judged.posterior is not None
+    assert judged.posterior.shape == (16,)

@@ -111,7 +111,8 @@ class JudgedCards:
         """Without any rule: the product of the boxes' probabilities, the raw reading."""
         score = np.log(np.maximum(self.probs, LEAST_PROB)).sum(axis=1)
         pairs = zip(self.truth, self.raw, strict=True)
-        return risk_curve(score, np.array([bool(true) and true == raw for true, raw in pairs]))
+        right = np.array([true != "" and true == raw for true, raw in pairs], bool)
+        return risk_curve(score, right)
 
     def posterior_curve(self) -> RiskCurve | None:
         """By the decoder's posterior, whatever else speaks against a card."""
