@@ -49,6 +49,14 @@ EDGE_TONE: Final = 0.4
 """A stroke reaches the edge when it is there at least this strong, over the strongest ink."""
 MAX_TOUCHING: Final = 0.35
 """Ink along more of a side than this is a worn line rather than the ends of strokes."""
+CORE_SHARE: Final = 0.75
+"""A row belongs to a line where it is dark along this much of what the line covers: a bar of
+a character that rests on the line is shorter."""
+SHADOW_SHARE: Final = 0.5
+SHADOW_ROWS: Final = 1
+"""Rows on either side that may be dark along less: the blurred border of the line."""
+UNEVEN_PRINT: Final = 1.2
+"""A line is nowhere stronger than this over its median; what is, was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +133,9 @@ def _erase_top_line(
     attached = crossing > threshold
     if np.count_nonzero(attached) > tests.attached * width:
         return None
-    return _erase(ink, path, bottom + 1, np.where(attached, crossing, 0))
+    tone = _printed_tone(margin, path, (top, bottom), ~attached, threshold)
+    printed = UNEVEN_PRINT * tone + threshold
+    return _erase(ink, path, bottom + 1, np.where(attached, crossing, 0), printed)
 
 
 @lru_cache(maxsize=512)
@@ -167,8 +177,14 @@ def _extent(dark: NDArray[np.uint8], path: _Path, limit: int) -> tuple[int, int]
     wanted = path.rows[None, :] + offsets[:, None]
     found = dark[np.clip(wanted, 0, rows - 1), np.arange(width)]
     found &= ((wanted >= 0) & (wanted < rows)).view(np.uint8)
-    solid = found.sum(axis=1, dtype=np.int32) > 0.5 * path.coverage * width
-    centre = limit + 1
+    covered = found.sum(axis=1, dtype=np.int32) / (path.coverage * width)
+    outer = _rows_around(covered > SHADOW_SHARE, limit + 1)
+    core = _rows_around(covered > CORE_SHARE, limit + 1)
+    return max(outer[0], core[0] - SHADOW_ROWS), min(outer[1], core[1] + SHADOW_ROWS)
+
+
+def _rows_around(solid: NDArray[np.bool_], centre: int) -> tuple[int, int]:
+    """First and last offset of the unbroken run of solid rows around the centre."""
     above = np.flatnonzero(~solid[:centre])
     below = np.flatnonzero(~solid[centre + 1 :])
     top = int(above[-1]) + 1 - centre if above.size else -centre
@@ -200,16 +216,34 @@ def _inner_ink(margin: NDArray[np.uint8], path: _Path, offset: int) -> NDArray[n
     return inner
 
 
-def _erase(
-    ink: NDArray[np.uint8], path: _Path, last: int, crossing: NDArray[np.uint8]
-) -> NDArray[np.uint8]:
-    """Blank everything from the edge to the line, but for the strokes that cross it.
+def _printed_tone(
+    margin: NDArray[np.uint8],
+    path: _Path,
+    extent: tuple[int, int],
+    alone: NDArray[np.bool_],
+    threshold: float,
+) -> float:
+    """Median strength of the line, in grey levels, where it is alone; 255 if it never is."""
+    rows, width = margin.shape
+    offsets = np.arange(extent[0], extent[1] + 1)
+    wanted = np.clip(path.rows[None, :] + offsets[:, None], 0, rows - 1)
+    darkest = margin[wanted, np.arange(width)].max(axis=0)
+    tones = darkest[(darkest > threshold) & alone]
+    return float(np.partition(tones, tones.size // 2)[tones.size // 2]) if tones.size else 255.0
 
-    A crossing stroke keeps its own tone, not the line's, which may be much darker.
+
+def _erase(
+    ink: NDArray[np.uint8], path: _Path, last: int, crossing: NDArray[np.uint8], printed: float
+) -> NDArray[np.uint8]:
+    """Blank everything from the edge to the line, but for strokes.
+
+    A stroke that crosses the line keeps its own tone, not the line's, which may be much
+    darker; ink stronger than ``printed`` is a stroke that runs along the line.
     """
     depth = int(path.rows.max()) + last + 1
-    outside = np.arange(depth)[:, None] <= (path.rows + last)[None, :]
     erased = ink.copy()
     band = erased[:depth]
-    np.copyto(band, np.minimum(band, crossing[None, :]), where=outside[: band.shape[0]])
+    outside = np.arange(band.shape[0])[:, None] <= (path.rows + last)[None, :]
+    outside &= band <= printed
+    np.copyto(band, np.minimum(band, crossing[None, :]), where=outside)
     return erased

@@ -15,6 +15,11 @@ from numpy.typing import NDArray
 
 CLOSING_SHARE: Final = 0.5
 """Side of the closing window over the crop's shorter side; wider than any stroke."""
+MARGIN_SHARE: Final = 0.15
+"""Depth of the margin over the crop's side that a thick frame may fill."""
+FRAME_LIFT: Final = 8.0
+"""Difference of the medians of crop and inside above which a frame is behind it, in grey
+levels."""
 
 _ROBUST_SIGMA: Final = 1.4826
 """Standard deviation over median absolute deviation of a normal distribution."""
@@ -62,10 +67,23 @@ def map_ink(grey: NDArray[np.uint8]) -> InkMap:
     paper = cv2.blur(paper, (window, window))
     darker = cv2.subtract(paper, smooth)
     # The closing follows the brightest noise, so paper itself looks a little inked.
-    low, quarter, level = _quantiles(darker, _QUANTILES)
-    unevenness = max(noise, (quarter - low) / _QUARTER_TO_TWENTIETH)
+    level, spread = _paper(darker)
+    unevenness = max(noise, spread / _QUARTER_TO_TWENTIETH)
     strength = np.maximum(darker, np.uint8(round(level))) - np.uint8(round(level))
     return InkMap(strength=strength, noise=noise, unevenness=unevenness)
+
+
+def _paper(darker: NDArray[np.uint8]) -> tuple[float, float]:
+    """Median of the paper, and the distance of its 5 % and 25 % quantiles, in grey levels.
+
+    The quantiles are those of the whole crop, most of which is paper; a thick frame and its
+    blur may take that majority away, and then the inside tells.
+    """
+    y, x = (round(MARGIN_SHARE * side) for side in darker.shape)
+    whole = _quantiles(darker, _QUANTILES)
+    inside = _quantiles(darker[y : darker.shape[0] - y, x : darker.shape[1] - x], _QUANTILES)
+    level = inside[2] if whole[2] - inside[2] > FRAME_LIFT else whole[2]
+    return level, min(whole[1] - whole[0], inside[1] - inside[0])
 
 
 def _quantiles(values: NDArray[np.uint8], shares: tuple[float, ...]) -> list[float]:
