@@ -18,7 +18,7 @@ PACKAGE = Path(vin_batch.__file__).parent
 JOBS = PACKAGE.parent / "jobs"
 LEVELS = {
     0: ("_version", "errors", "records", "vin.alphabet"),
-    1: ("archive", "preprocess", "vin", "synthesis", "classifier"),
+    1: ("archive", "preprocess", "vin", "synthesis", "classifier", "second_reader"),
     2: ("", "batch", "config", "export", "report"),
     3: ("training",),
     4: ("commands", "cli", "__main__"),
@@ -139,6 +139,7 @@ def test_heavy_libraries_stay_in_their_modules(library: str) -> None:
 def test_workers_and_light_commands_load_nothing_heavy() -> None:
     """Imports of imports count, too: what a process of each kind loads when it starts."""
     light = ("vin_batch", "vin_batch.cli", "vin_batch.batch.worker", "vin_batch.batch.pack",
+             "vin_batch.batch.second_opinion", "vin_batch.second_reader.recogniser",
              "vin_batch.archive", "vin_batch.preprocess", "vin_batch.batch.characters",
              "vin_batch.training.pool", "vin_batch.training.cards", "vin_batch.synthesis.folders",
              "vin_batch.classifier.keras_classifier")  # fmt: skip
@@ -146,7 +147,7 @@ def test_workers_and_light_commands_load_nothing_heavy() -> None:
         [
             "import sys, importlib",
             *(f"importlib.import_module({name!r})" for name in light),
-            f"print([name for name in {HEAVY!r} if name in sys.modules])",
+            f"print([name for name in {(*HEAVY, 'onnxruntime')!r} if name in sys.modules])",
         ]
     )
     done = subprocess.run(

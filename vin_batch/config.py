@@ -7,14 +7,18 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from vin_batch._version import __version__
 from vin_batch.classifier.model_card import ModelCard, default_model_directory
 from vin_batch.errors import UsageError
 
+if TYPE_CHECKING:
+    from vin_batch.second_reader.parameters import Parameters
+
 DEVICES: Final = ("auto", "cpu", "gpu")
 ENGINES: Final = ("local",)
+SECOND_READERS: Final = ("off", "review", "all")
 DEFAULT_SHARD_SIZE: Final = 1000
 """Cards; 13 MB of pixels, and about a second of work lost when a shard is interrupted."""
 
@@ -50,6 +54,8 @@ class RunConfig:
         limit: Read only the first cards of the archive; None for all.
         engine: Who runs the workers.
         shard_timeout: Seconds that a worker may take for one shard.
+        second_reader: Cards that a second reader looks at: ``off`` for none, ``review`` for
+            those that would go to review, or ``all``.
     """
 
     archive: Path
@@ -61,9 +67,15 @@ class RunConfig:
     limit: int | None
     engine: str
     shard_timeout: float
+    second_reader: str
 
-    def fingerprint(self, card: ModelCard) -> dict[str, Any]:
-        """Everything that changes results, flat and comparable; not workers or device."""
+    def fingerprint(self, card: ModelCard, second: Parameters | None = None) -> dict[str, Any]:
+        """Everything that changes results, flat and comparable; not workers or device.
+
+        Args:
+            card: The model.
+            second: The second reader, where one takes part.
+        """
         return {
             "shard_size": self.shard_size,
             "limit": self.limit,
@@ -73,6 +85,14 @@ class RunConfig:
             **{f"tail.{name}": value for name, value in asdict(card.tail).items()},
             **{f"policy.{name}": value for name, value in asdict(card.policy).items()},
             "package_version": __version__,
+            **({} if self.second_reader == "off" else self._second_fingerprint(second)),
+        }
+
+    def _second_fingerprint(self, second: Parameters | None) -> dict[str, Any]:
+        return {
+            "second_reader": self.second_reader,
+            "second_reader.weights_sha256": second.weights_sha256 if second else None,
+            "second_reader.parameters_sha256": second.sha256 if second else None,
         }
 
     def as_dict(self) -> dict[str, Any]:
@@ -107,6 +127,7 @@ def load_config(file: Path | None, flags: Mapping[str, Any]) -> RunConfig:
         "limit": None,
         "engine": "local",
         "shard_timeout": DEFAULT_SHARD_TIMEOUT,
+        "second_reader": "off",
     }
     values |= _read_toml(file) if file else {}
     values |= {name: value for name, value in flags.items() if value is not None}
@@ -138,6 +159,8 @@ def validated(values: Mapping[str, Any]) -> RunConfig:
         limit=None if values.get("limit") is None else _count(values, "limit", 2**31 - 1),
         engine=_choice(values, "engine", ENGINES),
         shard_timeout=_seconds(values, "shard_timeout"),
+        # Runs that began before there was a second reader do not name one.
+        second_reader=_choice({"second_reader": "off", **values}, "second_reader", SECOND_READERS),
     )
     _keep_apart(config)
     return config

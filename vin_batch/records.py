@@ -150,7 +150,8 @@ class Reading:
         confidence: Calibrated probability that ``vin`` is the VIN on the card.
         check_digit: What the check digit says about ``vin``.
         changed: Positions (1 to 17) where ``vin`` differs from ``raw_vin``.
-        reasons: Stable codes, in a fixed order; never empty unless accepted.
+        reasons: Stable codes, in a fixed order; never empty unless accepted. Accepted readings
+            have ``second_reader`` at most.
         chars: One outcome per box.
         alternatives: Next most probable VINs, most probable first.
         wmi: First three characters of ``vin``.

@@ -48,6 +48,7 @@ def test_defaults_fit_the_machine() -> None:
         ({"limit": 0}, "limit"),
         ({"device": "tpu"}, "device"),
         ({"engine": "ray"}, "engine"),
+        ({"second_reader": "both"}, "second_reader"),
         ({"shard_timeout": 0}, "shard_timeout"),
         ({"shard_timeout": float("nan")}, "shard_timeout"),
         ({"archive": 5}, "archive"),
@@ -99,7 +100,7 @@ def test_fingerprint_has_what_changes_results_and_nothing_else(tmp_path: Path) -
         "engine": "other",
         "shard_timeout": 1.0,
     }
-    relevant: dict[str, object] = {"shard_size": 9, "limit": 9}
+    relevant: dict[str, object] = {"shard_size": 9, "limit": 9, "second_reader": "review"}
     assert neutral.keys() | relevant.keys() == set(SETTINGS), "a new setting must be sorted in"
     for name, value in (neutral | relevant).items():
         changed: RunConfig = replace(config, **{name: value})  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from vin_batch.batch.ledger import is_valid, load_run, tally
 from vin_batch.batch.receipts import (
+    ReaderPart,
     Receipt,
     ReceiptError,
     ShardState,
@@ -50,6 +51,18 @@ receipts_strategy = st.builds(
     worker_rss_bytes=st.integers(0, 2**50),
     strikes=st.integers(0, 9),
     errors=st.lists(st.text(max_size=20), max_size=3).map(tuple),
+    readers=st.lists(
+        st.builds(
+            ReaderPart,
+            name=st.text(max_size=20),
+            sha256=st.text("0123456789abcdef", min_size=64, max_size=64),
+            engine=st.text(max_size=20),
+            cards=st.integers(0, 1000),
+            boxes=st.integers(0, 17_000),
+            seconds=st.floats(0, 1e6),
+        ),
+        max_size=2,
+    ).map(tuple),
 )
 
 
@@ -75,6 +88,7 @@ def test_torn_receipts_are_refused(receipt: Receipt, data: st.DataObject) -> Non
         {"statuses": [1]},
         {"unknown": 1},
         {"content_digests": "not base 64!"},
+        {"readers": [{"name": "nobody"}]},
     ],
 )
 def test_receipts_with_wrong_fields_are_refused(change: dict[str, object]) -> None:
@@ -83,7 +97,8 @@ def test_receipts_with_wrong_fields_are_refused(change: dict[str, object]) -> No
         receipt_from_json(json.dumps(document | change).encode())
     for name in document:
         smaller = {key: value for key, value in document.items() if key != name}
-        if name != "errors":
+        # Runs that began before there was a second reader do not say who read.
+        if name not in {"errors", "readers"}:
             with pytest.raises(ReceiptError):
                 receipt_from_json(json.dumps(smaller).encode())
 

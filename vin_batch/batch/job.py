@@ -28,6 +28,7 @@ from vin_batch.batch.receipts import Receipt, ShardState, iter_receipts
 from vin_batch.batch.rundir import RunDir
 from vin_batch.batch.schedule import Schedule
 from vin_batch.batch.score import Judge
+from vin_batch.batch.second_opinion import SecondOpinion, SecondReader, load_second_reader
 from vin_batch.batch.signals import StopSignals
 from vin_batch.classifier.base import Classifier
 from vin_batch.classifier.model_card import ModelCard, load_model_card, require_vin_classes
@@ -48,6 +49,7 @@ class JobTools:
         prepare: File bytes to pixels; must be importable by workers.
         progress: Makes the display from all cards and those already done.
         finishers: Write what is derived from a complete run; given the run directory.
+        load_second_reader: Finds and checks the second reader of a model.
     """
 
     open_classifier: Callable[[ModelCard, str], Classifier]
@@ -55,6 +57,7 @@ class JobTools:
     prepare: Prepare
     progress: Callable[[int, int], AbstractContextManager[ShardProgress]]
     finishers: tuple[Callable[[Path], object], ...] = ()
+    load_second_reader: Callable[[ModelCard], SecondReader] = load_second_reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +124,14 @@ def run_job(
         prepare_locked(run)
         card = load_model_card(config.model)
         require_vin_classes(card)
+        second = None if config.second_reader == "off" else tools.load_second_reader(card)
         repeated = frozenset(r.shard for r in iter_receipts(run) if again(r))
-        opened = open_run(config, card, repeated, signals.check)
+        parameters = None if second is None else second.parameters
+        opened = open_run(config, card, repeated, signals.check, parameters)
         todo = [s for s in range(opened.plan.shards) if s in repeated or s not in opened.done]
         try:
             if todo:
-                _work(opened, card, tools, todo, signals)
+                _work(opened, (card, second), tools, todo, signals)
             return _finish(opened, tools, len(todo))
         except VinBatchError as error:
             with suppress(DiskError):
@@ -150,12 +155,12 @@ def retry_config(output: Path, workers: int | None, device: str | None) -> RunCo
 
 def _work(
     opened: OpenRun,
-    card: ModelCard,
+    models: tuple[ModelCard, SecondReader | None],
     tools: JobTools,
     todo: list[int],
     signals: StopSignals,
 ) -> None:
-    config = opened.config
+    config, (card, second) = opened.config, models
     workers = min(config.workers, len(todo))
     pool = WorkerPool(workers)
     loop = ShardLoop(
@@ -173,14 +178,19 @@ def _work(
         with signals.raising():
             classifier = tools.open_classifier(card, config.device)
             judge = tools.bind_judge(card.policy)
+            opinion = None if second is None else _opinion(second, config.second_reader, tools)
         # The file may have been swapped between the first check and the loading.
         load_model_card(config.model)
         logger.info("shards to read: %d, on %s", len(todo), classifier.device)
         publisher = Publisher(opened.run, opened.record.run_id, card.model_id, classifier.device)
         with tools.progress(opened.plan.cards, done_cards) as progress:
-            loop.run(Reader(classifier, judge, publisher, progress))
+            loop.run(Reader(classifier, judge, publisher, progress, opinion))
     finally:
         pool.close()
+
+
+def _opinion(second: SecondReader, mode: str, tools: JobTools) -> SecondOpinion:
+    return SecondOpinion(second, mode, tools.bind_judge(second.parameters.policies[mode]))
 
 
 def _finish(opened: OpenRun, tools: JobTools, worked: int) -> JobOutcome:

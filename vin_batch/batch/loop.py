@@ -5,19 +5,23 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from vin_batch.batch.changes import Changes
 from vin_batch.batch.opening import OpenRun
-from vin_batch.batch.pack import Prepare, ShardTask
+from vin_batch.batch.pack import Prepare, ShardResult, ShardTask
 from vin_batch.batch.pool import Delivery, Loss, Round, WorkerPool
-from vin_batch.batch.publish import Publisher, pack_evidence, quarantine_evidence
-from vin_batch.batch.receipts import Receipt
+from vin_batch.batch.publish import Evidence, Publisher, pack_evidence, quarantine_evidence
+from vin_batch.batch.receipts import ReaderPart, Receipt
 from vin_batch.batch.schedule import Schedule
-from vin_batch.batch.score import Judge, judge_unread, score
+from vin_batch.batch.score import Judge, Scored, judge_unread, score
+from vin_batch.batch.second_look import LookResult
+from vin_batch.batch.second_opinion import FirstReading, SecondOpinion
 from vin_batch.batch.signals import StopSignals
 from vin_batch.classifier.base import Classifier
+from vin_batch.records import CardPack, Reading
+from vin_batch.vin.alphabet import VIN_LENGTH
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +52,15 @@ class Reader:
     judge: Judge
     publisher: Publisher
     progress: ShardProgress
+    opinion: SecondOpinion | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A shard between its first reading and its second look."""
+
+    first: FirstReading
+    evidence: Evidence
 
 
 @dataclass(slots=True)
@@ -70,6 +83,7 @@ class ShardLoop:
     shard_timeout: float
     signals: StopSignals
     _idle: float = 0.0
+    _waiting: dict[int, _Waiting] = field(default_factory=dict)
     _last_news: float = field(default_factory=time.monotonic)
 
     def fill(self) -> None:
@@ -100,13 +114,16 @@ class ShardLoop:
     def _take(self, news: Round, reader: Reader) -> None:
         for delivery in news.delivered:
             self.signals.check()
-            self._read(delivery, reader)
+            if isinstance(delivery.result, LookResult):
+                self._look(delivery.shard, delivery.result, reader)
+            else:
+                self._read(delivery, delivery.result, reader)
         for loss in news.lost:
             self.signals.check()
             self._lose(loss, reader)
 
-    def _read(self, delivery: Delivery, reader: Reader) -> None:
-        result, shard = delivery.result, delivery.shard
+    def _read(self, delivery: Delivery, result: ShardResult, reader: Reader) -> None:
+        shard = delivery.shard
         queued = time.monotonic() - delivery.ready_at
         if result.pack is None:
             _raise_changed(result.changed)
@@ -121,16 +138,56 @@ class ShardLoop:
             "decode": scored.decode_seconds,
         }
         strikes = self.schedule.strikes[shard]
-        evidence = pack_evidence(result.pack, timings, result.rss_bytes, strikes, result.errors)
-        cards = self.opened.plan.load(shard)
-        receipt = reader.publisher.publish(shard, cards, scored.readings, evidence)
-        self.schedule.finished(shard)
+        evidence = replace(
+            pack_evidence(result.pack, timings, result.rss_bytes, strikes, result.errors),
+            readers=(_first_part(result.pack, scored, reader),),
+        )
         self._idle = 0.0
+        if reader.opinion is None or not self._ask(result.pack, scored, evidence, reader):
+            self._publish(shard, scored.readings, evidence, reader)
+
+    def _ask(self, pack: CardPack, scored: Scored, evidence: Evidence, reader: Reader) -> bool:
+        """Send the cards that need it to the second reader; False where none does."""
+        assert reader.opinion is not None
+        first = reader.opinion.doubts(pack, scored.readings, scored.log_probs)
+        if not first.rows.size:
+            return False
+        self._waiting[pack.shard] = _Waiting(first, evidence)
+        cards = self.opened.plan.load(pack.shard)
+        self.pool.submit(reader.opinion.task(first, pack, cards, self.opened.root))
+        return True
+
+    def _look(self, shard: int, look: LookResult, reader: Reader) -> None:
+        assert reader.opinion is not None
+        waiting = self._waiting.pop(shard)
+        for error in look.errors:
+            logger.warning("shard %d: card %s", shard, error)
+        began = time.perf_counter()
+        readings = reader.opinion.readings(waiting.first, look, self.signals.check)
+        before, timings = waiting.evidence, dict(waiting.evidence.timings)
+        timings["second_look"] = look.seconds
+        timings["decode"] += time.perf_counter() - began
+        evidence = replace(
+            before,
+            timings=timings,
+            worker_rss_bytes=max(before.worker_rss_bytes, look.rss_bytes),
+            errors=before.errors + look.errors,
+            readers=(*before.readers, reader.opinion.part(look)),
+        )
+        self._publish(shard, readings, evidence, reader)
+
+    def _publish(
+        self, shard: int, readings: list[Reading], evidence: Evidence, reader: Reader
+    ) -> None:
+        cards = self.opened.plan.load(shard)
+        receipt = reader.publisher.publish(shard, cards, readings, evidence)
+        self.schedule.finished(shard)
         _tell(reader, receipt)
 
     def _lose(self, loss: Loss, reader: Reader) -> None:
         shard, reason = loss.shard, loss.reason
         logger.warning("shard %d was lost: %s", shard, reason)
+        self._waiting.pop(shard, None)
         if not self.schedule.lost(shard):
             return
         strikes = self.schedule.strikes[shard]
@@ -147,6 +204,19 @@ class ShardLoop:
         elif now - self._last_news > SILENCE:
             self._last_news = now
             logger.warning("no shard finished for %g seconds", SILENCE)
+
+
+def _first_part(pack: CardPack, scored: Scored, reader: Reader) -> ReaderPart:
+    """What the receipt says about the first reader."""
+    cards = len(pack.card_ids)
+    return ReaderPart(
+        name=reader.classifier.card.name,
+        sha256=reader.classifier.card.sha256,
+        engine=reader.classifier.device,
+        cards=cards,
+        boxes=cards * VIN_LENGTH - int((pack.issues != 0).sum()),
+        seconds=round(scored.classify_seconds, 4),
+    )
 
 
 def _raise_changed(card_ids: tuple[str, ...]) -> None:

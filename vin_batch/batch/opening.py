@@ -30,6 +30,7 @@ from vin_batch.classifier.model_card import ModelCard
 from vin_batch.config import RunConfig
 from vin_batch.errors import ArchiveError, DiskError, UsageError
 from vin_batch.records import CardRef
+from vin_batch.second_reader.parameters import Parameters
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +98,7 @@ def open_run(
     card: ModelCard,
     again: Collection[int],
     check: Callable[[], None],
+    second: Parameters | None = None,
 ) -> OpenRun:
     """Begin a run, or take it up again after making sure that it is still the same one.
 
@@ -105,6 +107,7 @@ def open_run(
         card: The model.
         again: Shards that will be read again, so that their files may have changed.
         check: Called now and then; may raise to stop.
+        second: The second reader, where one takes part.
 
     Returns:
         The run, open.
@@ -116,13 +119,14 @@ def open_run(
     """
     run = RunDir(config.output)
     root = open_archive(config.archive)
+    fingerprint = config.fingerprint(card, second)
     if run.is_run():
         record = load_run(run)
-        compare_fingerprints(record, config.fingerprint(card))
+        compare_fingerprints(record, fingerprint)
         plan = open_plan(run, record)
         compare_archive(plan, root, config.limit, check)
     else:
-        record, plan = _begin(run, config, card, root, check)
+        record, plan = _begin(run, config, card, root, fingerprint, check=check)
     record = replace(
         record,
         archive=os.fspath(config.archive),
@@ -147,13 +151,14 @@ def _begin(
     config: RunConfig,
     card: ModelCard,
     root: ArchiveRoot,
+    fingerprint: Mapping[str, Any],
+    *,
     check: Callable[[], None],
 ) -> tuple[RunRecord, Plan]:
     totals = WalkTotals()
     logger.info("walking %s", config.archive)
     cards = heeding(islice(walk(root, totals), config.limit), check)
     summary = write_plan(run, _counted(cards, totals, config), config.shard_size)
-    fingerprint = config.fingerprint(card)
     record = RunRecord(
         run_id=run_id_of(summary.digest, fingerprint),
         created_at=now(),

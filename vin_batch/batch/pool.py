@@ -21,7 +21,6 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
 from vin_batch.batch import worker
-from vin_batch.batch.pack import ShardResult, ShardTask
 from vin_batch.errors import VinBatchError
 
 logger = logging.getLogger(__name__)
@@ -32,10 +31,10 @@ MAX_FAILED_STARTS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A shard that a worker finished; ``ready_at`` is on the ``time.monotonic`` clock."""
+    """A task that a worker finished; ``ready_at`` is on the ``time.monotonic`` clock."""
 
     shard: int
-    result: ShardResult
+    result: worker.Result
     ready_at: float
 
 
@@ -78,7 +77,7 @@ class WorkerPool:
     def __init__(self, workers: int) -> None:
         self._size = workers
         self._workers: list[_Worker] = []
-        self._backlog: deque[ShardTask] = deque()
+        self._backlog: deque[worker.Task] = deque()
         self._news = Round()
         self._changed = threading.Condition()
         self._failed_starts = 0
@@ -88,8 +87,8 @@ class WorkerPool:
         self._thread = threading.Thread(target=self._serve, name="worker-pool", daemon=True)
         self._thread.start()
 
-    def submit(self, task: ShardTask) -> None:
-        """Queue a shard."""
+    def submit(self, task: worker.Task) -> None:
+        """Queue a task; a shard has one at a time."""
         with self._changed:
             self._backlog.append(task)
         self._wake()

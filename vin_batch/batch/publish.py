@@ -16,7 +16,7 @@ from vin_batch.batch.atomic import write_atomic
 from vin_batch.batch.host import host_name, now, resident_bytes
 from vin_batch.batch.plan import shard_digest
 from vin_batch.batch.readings_schema import readings_to_table, serialise
-from vin_batch.batch.receipts import Receipt, ShardState, encode_contents, save_receipt
+from vin_batch.batch.receipts import ReaderPart, Receipt, ShardState, encode_contents, save_receipt
 from vin_batch.batch.rundir import RunDir
 from vin_batch.records import BoxIssue, CardPack, CardRef, Reading
 from vin_batch.vin.alphabet import VIN_LENGTH
@@ -37,6 +37,7 @@ class Evidence:
         worker_rss_bytes: Largest resident memory of the worker.
         strikes: Worker deaths with this shard in flight.
         errors: First few unexpected errors.
+        readers: Who read the shard.
     """
 
     state: ShardState
@@ -49,6 +50,7 @@ class Evidence:
     worker_rss_bytes: int = 0
     strikes: int = 0
     errors: tuple[str, ...] = ()
+    readers: tuple[ReaderPart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,7 @@ class Publisher:
             worker_rss_bytes=evidence.worker_rss_bytes,
             strikes=evidence.strikes,
             errors=evidence.errors,
+            readers=evidence.readers,
         )
         save_receipt(self.run, receipt)
         faults.point("publish:done")

@@ -34,6 +34,27 @@ class ReceiptError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class ReaderPart:
+    """What one reader did for a shard.
+
+    Attributes:
+        name: Name of the reader.
+        sha256: Digest of its weights, 64 hex digits.
+        engine: What computed it.
+        cards: Cards that it looked at.
+        boxes: Boxes that it looked at.
+        seconds: How long that took.
+    """
+
+    name: str
+    sha256: str
+    engine: str
+    cards: int
+    boxes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """Everything worth knowing about one finished shard.
 
@@ -57,7 +78,7 @@ class Receipt:
         ignored_files: Other files in the card folders.
         timings: Seconds by stage: ``read``, ``preprocess`` (both summed in a worker),
             ``queue`` (pixels waited for the classifier), ``idle`` (the classifier waited for
-            pixels), ``classify``, ``decode``, ``write``.
+            pixels), ``classify``, ``decode``, ``second_look`` (in a worker), ``write``.
         device: What the classifier ran on.
         host: Where.
         finished_at: When, ISO 8601 with time zone.
@@ -65,6 +86,7 @@ class Receipt:
         worker_rss_bytes: Largest resident memory of the worker so far.
         strikes: Worker deaths and time-outs with this shard in flight.
         errors: First few unexpected errors, for people.
+        readers: Who read the shard, in order; empty where nobody did.
     """
 
     shard: int
@@ -90,6 +112,7 @@ class Receipt:
     worker_rss_bytes: int
     strikes: int
     errors: tuple[str, ...] = field(default=())
+    readers: tuple[ReaderPart, ...] = field(default=())
 
     @property
     def failed_cards(self) -> int:
@@ -127,6 +150,7 @@ def receipt_from_json(data: bytes) -> Receipt:
             raise ReceiptError("another schema")
         document["state"] = ShardState(document["state"])
         document["errors"] = tuple(document["errors"])
+        document["readers"] = tuple(ReaderPart(**part) for part in document.get("readers", ()))
         receipt = Receipt(**document)
         _check_types(receipt)
         receipt.contents()

@@ -41,9 +41,17 @@ class Judge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Readings of one shard in plan order, and the seconds that they took."""
+    """What the first reader made of a shard, in plan order, and the seconds that it took.
+
+    Attributes:
+        readings: One per card.
+        log_probs: ``float32[n, 17, 33]``, what they were judged by.
+        classify_seconds: From pixels to log-probabilities.
+        decode_seconds: From there to readings.
+    """
 
     readings: list[Reading]
+    log_probs: NDArray[np.float32]
     classify_seconds: float
     decode_seconds: float
 
@@ -60,25 +68,26 @@ def score(
         check: Called between groups of cards; may raise to stop.
 
     Returns:
-        One reading per card.
+        One reading per card, and the log-probabilities behind it.
 
     Raises:
         ModelError: The classifier's answer has a wrong shape or is not a number.
     """
     readings: list[Reading] = []
+    every = np.empty((len(pack.card_ids), VIN_LENGTH, len(ALPHABET)), np.float32)
     classify = decode = 0.0
     for start in range(0, len(pack.card_ids), CARDS_PER_CALL):
         check()
         part = slice(start, start + CARDS_PER_CALL)
         began = time.perf_counter()
-        log_probs = _classify(pack.pixels[part], classifier)
+        log_probs = every[part] = _classify(pack.pixels[part], classifier)
         classified = time.perf_counter()
         readings += judge(pack.card_ids[part], log_probs, pack.issues[part], pack.extra_boxes[part])
         classify += classified - began
         decode += time.perf_counter() - classified
     if [reading.card_id for reading in readings] != list(pack.card_ids):
         raise AssertionError(f"shard {pack.shard}: readings do not match its cards")
-    return Scored(readings, classify, decode)
+    return Scored(readings, every, classify, decode)
 
 
 def _classify(pixels: NDArray[np.uint8], classifier: Classifier) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 from typing import Final
 
 from vin_batch.batch.pack import ShardResult, ShardTask, pack_shard
+from vin_batch.batch.second_look import LookResult, LookTask, look_again
 
 PARENT_POLL: Final = 0.5
 """Seconds between a worker's looks at whether its parent still lives."""
@@ -31,7 +32,9 @@ class Failure:
     reason: str
 
 
-Answer = Ready | Failure | ShardResult
+Task = ShardTask | LookTask
+Result = ShardResult | LookResult
+Answer = Ready | Failure | Result
 
 
 def live(connection: Connection, parent: int) -> None:
@@ -50,10 +53,10 @@ def live(connection: Connection, parent: int) -> None:
         return
 
 
-def answer(task: ShardTask) -> ShardResult | Failure:
-    """Pack a shard, or say why that failed."""
+def answer(task: Task) -> Result | Failure:
+    """Pack a shard or look at it again, or say why that failed."""
     try:
-        return pack_shard(task)
+        return look_again(task) if isinstance(task, LookTask) else pack_shard(task)
     except Exception as error:
         return Failure(repr(error))
 

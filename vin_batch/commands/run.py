@@ -43,6 +43,12 @@ def add_parser(subparsers: Any) -> None:  # noqa: ANN401 - argparse does not nam
     parser.add_argument(
         "--shard-timeout", type=float, metavar="SECONDS", help="a worker is stuck after (1800)"
     )
+    parser.add_argument(
+        "--second-reader",
+        metavar="WHICH",
+        help="cards that a second reader looks at, too: off (default), review, or all; "
+        "needs vin_batch[second-reader]",
+    )
     add_talk_flags(parser)
 
 
@@ -73,6 +79,7 @@ def execute(args: argparse.Namespace) -> ExitCode:
             "limit",
             "engine",
             "shard_timeout",
+            "second_reader",
         )
     }
     config = load_config(args.config, flags)

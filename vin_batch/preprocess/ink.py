@@ -59,7 +59,7 @@ def map_ink(grey: NDArray[np.uint8]) -> InkMap:
     """
     smooth = cv2.GaussianBlur(grey, (3, 3), 0)
     noise = _ROBUST_SIGMA * _quantiles(cv2.absdiff(grey, smooth), (0.5,))[0] * _KEPT_OVER_TAKEN
-    if _is_light_on_dark(smooth):
+    if is_light_on_dark(smooth):
         smooth = cv2.bitwise_not(smooth)
     window = int(CLOSING_SHARE * min(grey.shape)) | 1
     kernel = np.ones((window, window), np.uint8)
@@ -99,8 +99,12 @@ def _quantiles(values: NDArray[np.uint8], shares: tuple[float, ...]) -> list[flo
     return found
 
 
-def _is_light_on_dark(smooth: NDArray[np.uint8]) -> bool:
-    """Tell polarity: ink is the minority, so the tones' third moment points at it."""
+def is_light_on_dark(smooth: NDArray[np.uint8]) -> bool:
+    """Tell polarity: ink is the minority, so the tones' third moment points at it.
+
+    Args:
+        smooth: ``uint8[h, w]`` crop, its noise smoothed.
+    """
     values = smooth[::2, ::2].astype(np.float32)
     height, width = values.shape
     y = np.linspace(-1, 1, height, dtype=np.float32)

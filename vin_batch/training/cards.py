@@ -6,6 +6,7 @@ people, because no source holds all 33 characters of one person. They are drawn 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,14 +52,7 @@ def draw_cards(bank: GlyphBank, vins: list[str], level: Level, seed: int, worker
     Returns:
         The cards, in the order of ``vins``.
     """
-    rng = np.random.default_rng([seed, 7])
-    truth = np.stack([encode(vin) for vin in vins])
-    picks = np.empty(truth.shape, np.int64)
-    for label in np.unique(truth):
-        members = np.flatnonzero(bank.labels == label)
-        weights = bank.weights[members] / bank.weights[members].sum()
-        where = truth == label
-        picks[where] = rng.choice(members, size=int(where.sum()), p=weights)
+    picks = choose_glyphs(bank, vins, seed)
     jobs = (
         joblib.delayed(_draw_part)(
             [[bank.glyphs[pick] for pick in row] for row in picks[start : start + CARDS_PER_TASK]],
@@ -75,19 +69,48 @@ def draw_cards(bank: GlyphBank, vins: list[str], level: Level, seed: int, worker
     )
 
 
-def _draw_part(
+def choose_glyphs(bank: GlyphBank, vins: list[str], seed: int) -> NDArray[np.int64]:
+    """Choose a glyph for every character: ``int64[n, 17]``, positions in the bank."""
+    rng = np.random.default_rng([seed, 7])
+    truth = np.stack([encode(vin) for vin in vins])
+    picks = np.empty(truth.shape, np.int64)
+    for label in np.unique(truth):
+        members = np.flatnonzero(bank.labels == label)
+        weights = bank.weights[members] / bank.weights[members].sum()
+        where = truth == label
+        picks[where] = rng.choice(members, size=int(where.sum()), p=weights)
+    return picks
+
+
+def draw_crops(
     cards: list[list[NDArray[np.float32]]], level: Level, seed: list[int]
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    cv2.setNumThreads(1)
+) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
+    """Draw the box crops of cards as an archive would hold them.
+
+    Args:
+        cards: Ink covers of 17 glyphs each.
+        level: Difficulty of the scan.
+        seed: Seed of these cards.
+
+    Yields:
+        Row of the card, box (from 0), and its crop ``uint8[h, w]``.
+    """
     rng = np.random.default_rng(seed)
-    pixels = np.zeros((len(cards), VIN_LENGTH, IMAGE_SIDE, IMAGE_SIDE), np.uint8)
-    issues = np.zeros((len(cards), VIN_LENGTH), np.uint8)
     for row, glyphs in enumerate(cards):
         style, hand = ScanStyle.random(level, rng), Hand.faithful(rng)
         side = int(rng.integers(*BOX_SIDES))
         box = (side, round(side * rng.uniform(0.8, 1.15)))
         for column, glyph in enumerate(glyphs):
             mask = place_in_box(write_glyph(glyph, side, hand, rng), box, rng)
-            crop = scan_box(mask, style, rng)
-            pixels[row, column], issues[row, column] = preprocess_image(crop)
+            yield row, column, scan_box(mask, style, rng)
+
+
+def _draw_part(
+    cards: list[list[NDArray[np.float32]]], level: Level, seed: list[int]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    cv2.setNumThreads(1)
+    pixels = np.zeros((len(cards), VIN_LENGTH, IMAGE_SIDE, IMAGE_SIDE), np.uint8)
+    issues = np.zeros((len(cards), VIN_LENGTH), np.uint8)
+    for row, column, crop in draw_crops(cards, level, seed):
+        pixels[row, column], issues[row, column] = preprocess_image(crop)
     return pixels, issues

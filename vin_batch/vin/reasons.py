@@ -1,4 +1,4 @@
-"""The stable codes that say why a card was not accepted."""
+"""The stable codes of readings: why a card was not accepted, and who else looked at it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from vin_batch.records import BoxIssue
 
 
 class Reason(StrEnum):
-    """Why a card was not accepted. Stable codes; readings list them in this order."""
+    """Why a card was not accepted. Stable codes; readings list them in this order.
+
+    ``SECOND_READER`` alone is no such cause: accepted cards have it, too.
+    """
 
     NO_BOXES = "no_boxes"
     """The card has no box image at all."""
@@ -43,6 +46,8 @@ class Reason(StrEnum):
     UNKNOWN_MAKER = "unknown_maker"
     """The first three characters are on no list of makers: a rare maker, a misread one, or
     a number that only looks like a VIN (frame numbers of Japanese imports do)."""
+    SECOND_READER = "second_reader"
+    """A second reader looked at the card, and its evidence is part of the reading."""
 
 
 REASON_OF_ISSUE: Final = {
