@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from vin_batch.training.held_out import Half
     from vin_batch.training.packs import GlyphPack
 
-CONFIG = "[train]\npools = 2\npool_images = 256\npasses = 1\nbatch = 64\nmixed_precision = false\nstroke_writers = 1\n"
+CONFIG = (
+    "[train]\npools = 2\npool_images = 256\npasses = 1\nbatch = 64\n"
+    "mixed_precision = false\nstroke_writers = 1\n"
+)
 DRAWN_AT_MOST = 256
 NAME = "six_convolutions"
 

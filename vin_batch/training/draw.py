@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vin_batch.synthesis.scan import Level, ScanStyle, scan_box
 
 LEVEL_MIX: Final[tuple[tuple[Level, float], ...]] = (("clean", 0.25), ("scan", 0.55), ("hard", 0.2))
-TIGHT_SHARE: Final = 0.1
+TIGHT_SHARE: Final = 0.05
 """Share of crops cut to the ink, as some scanning offices deliver them."""
 BENT_SHARE: Final = 0.6
 """Share of training glyphs that are bent elastically."""

@@ -33,6 +33,7 @@ SOURCE_WEIGHTS: Final[dict[str, float]] = {
     "screen_capitals_a": 0.5,
     "screen_capitals_b": 0.5,
     "comnist_part": 0.5,
+    "strokes": 1.5,
 }
 """Sources that were not written with a pen on paper count less; the others count 1."""
 
