@@ -31,6 +31,8 @@ HEAVY_ROOMS = {
     "keras": (
         "classifier.keras_classifier",
         "training.architectures",
+        "training.batches",
+        "training.checkpoint",
         "training.earlier_networks",
         "training.ema",
         "training.fit",

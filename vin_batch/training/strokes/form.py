@@ -103,7 +103,7 @@ def form(name: str, text: str, weight: float = 1.0, school: School = "any") -> F
     keep = np.flatnonzero(kept)
     point_stroke = np.repeat(piece_stroke, SAMPLES + 1)[keep]
     change = point_stroke[1:] != point_stroke[:-1]
-    inner = ~(np.append(change, True) | np.insert(change, 0, True))
+    inner = ~(np.append(change, True) | np.concatenate([[True], change]))
     return Form(
         name, school, weight, nodes, kinds, stroke, pieces, piece_in, piece_out, keep, inner,
         point_stroke,
