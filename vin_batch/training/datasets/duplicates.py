@@ -1,0 +1,213 @@
+"""Is an evaluation image, or a near-duplicate of one, in training?
+
+Two images are the same drawing where their thumbnails correlate above ``SAME_DRAWING``, or,
+for ink that is little more than a straight line, ``SAME_LINE``: lines of different people are
+alike by chance.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vin_batch.training.datasets.thumbnails import ink_digests, thumbnails
+from vin_batch.training.packs import GlyphPack
+
+SAME_DRAWING: Final = 0.99
+SAME_LINE: Final = 0.9985
+STRAIGHT: Final = 0.3
+"""Straightness below which ink counts as a line (a 1, an I, a bare stroke)."""
+_AXES: Final = 40
+"""Principal axes of the first, coarse comparison."""
+_CHUNK: Final = 2_000
+_ROUNDING: Final = 1e-4
+"""Slack of the coarse bound for sums in single precision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprints:
+    """What the comparison needs of images.
+
+    Attributes:
+        thumbnails: ``float32[n, 256]``.
+        straightness: ``float32[n]``.
+        digests: One for each image, empty where there is no ink.
+    """
+
+    thumbnails: NDArray[np.float32]
+    straightness: NDArray[np.float32]
+    digests: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A pair of images that show the same drawing.
+
+    Attributes:
+        evaluation: Name of the source and row in it.
+        training: The same of the training image, the most similar one.
+        correlation: Of their thumbnails.
+        exact: Whether their ink is the same pixel for pixel.
+        labels: The two labels, evaluation first.
+    """
+
+    evaluation: tuple[str, int]
+    training: tuple[str, int]
+    correlation: float
+    exact: bool
+    labels: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class LeakReport:
+    """What was found.
+
+    Attributes:
+        leaks: One pair for every evaluation image that has a double, the most similar first.
+        in_training: For every training pack ``bool[n]``, True for each image that is a double.
+    """
+
+    leaks: list[Leak]
+    in_training: list[NDArray[np.bool_]]
+
+    def by_sources(self) -> Counter[tuple[str, str]]:
+        """Evaluation images with a double, by evaluation and training source."""
+        return Counter((leak.evaluation[0], leak.training[0]) for leak in self.leaks)
+
+
+def fingerprint(images: NDArray[np.uint8]) -> Fingerprints:
+    """Fingerprints of ``uint8[n, h, w]``, dark ink on white."""
+    drawn, straightness = thumbnails(images)
+    return Fingerprints(drawn, straightness, ink_digests(images))
+
+
+def find_doubles(
+    evaluation: Fingerprints, training: Fingerprints
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Find all pairs that show the same drawing.
+
+    Compares along the principal axes first. The rest of each thumbnail adds at most the
+    product of the two rests' lengths (Cauchy and Schwarz), so no pair is missed by that.
+
+    Args:
+        evaluation: Fingerprints of n images.
+        training: Fingerprints of m images.
+
+    Returns:
+        Positions in evaluation, positions in training and correlations of the pairs.
+    """
+    axes = _principal_axes(training.thumbnails)
+    coarse = _with_rest(evaluation.thumbnails, axes), _with_rest(training.thumbnails, axes)
+    left, right = _exact_pairs(evaluation.digests, training.digests)
+    pairs = [(left, right, np.ones(len(left), np.float32))]
+    for start in range(0, len(evaluation.thumbnails), _CHUNK):
+        bound = coarse[0][start : start + _CHUNK] @ coarse[1].T
+        flat = np.flatnonzero(bound.ravel() > SAME_DRAWING - _ROUNDING)
+        rows, columns = np.divmod(flat, bound.shape[1])
+        rows = rows + start
+        products = np.einsum(
+            "ij,ij->i", evaluation.thumbnails[rows], training.thumbnails[columns]
+        ).astype(np.float32)
+        line = np.minimum(evaluation.straightness[rows], training.straightness[columns]) < STRAIGHT
+        same = products >= np.where(line, SAME_LINE, SAME_DRAWING)
+        pairs.append((rows[same], columns[same], products[same]))
+    a, b, r = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    return a.astype(np.int64), b.astype(np.int64), r
+
+
+def _exact_pairs(
+    evaluation: list[bytes], training: list[bytes]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    places: dict[bytes, list[int]] = {}
+    for place, digest in enumerate(training):
+        if digest:
+            places.setdefault(digest, []).append(place)
+    found = [
+        (row, place)
+        for row, digest in enumerate(evaluation)
+        for place in (places.get(digest, ()) if digest else ())
+    ]
+    pairs = np.array(found, np.int64).reshape(-1, 2)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def _principal_axes(drawn: NDArray[np.float32]) -> NDArray[np.float32]:
+    covariance = drawn.T.astype(np.float64) @ drawn.astype(np.float64)
+    _, vectors = np.linalg.eigh(covariance)
+    return np.ascontiguousarray(vectors[:, -_AXES:], dtype=np.float32)
+
+
+def _with_rest(drawn: NDArray[np.float32], axes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Coordinates along the axes, and the length of what they leave."""
+    along = drawn @ axes
+    whole = np.einsum("ij,ij->i", drawn, drawn)
+    rest = np.sqrt(np.maximum(whole - np.einsum("ij,ij->i", along, along), 0))
+    return np.hstack([along, rest[:, None]]).astype(np.float32)
+
+
+def check_leaks(training: Sequence[GlyphPack], evaluation: Sequence[GlyphPack]) -> LeakReport:
+    """Look for evaluation images in training.
+
+    Args:
+        training: What is trained on, whole packs or their training parts.
+        evaluation: What measures, with other images of the same sources or other sources.
+
+    Returns:
+        The report.
+    """
+    prints = _joined([fingerprint(pack.images) for pack in training])
+    ends = np.cumsum([0, *(len(pack.labels) for pack in training)])
+    doubled = np.zeros(int(ends[-1]), bool)
+    leaks: list[Leak] = []
+    for pack in evaluation:
+        rows, columns, correlation = find_doubles(fingerprint(pack.images), prints)
+        doubled[columns] = True
+        order = np.lexsort((columns, -correlation, rows))
+        _, first = np.unique(rows[order], return_index=True)
+        for best in order[first]:
+            source = int(np.searchsorted(ends, columns[best], side="right")) - 1
+            own, other = int(rows[best]), int(columns[best] - ends[source])
+            leaks.append(_leak(pack, own, training[source], other, float(correlation[best])))
+    leaks.sort(key=lambda leak: (-leak.correlation, leak.evaluation))
+    return LeakReport(leaks, np.split(doubled, ends[1:-1]) if len(training) else [])
+
+
+def _leak(pack: GlyphPack, row: int, other: GlyphPack, place: int, correlation: float) -> Leak:
+    own = pack.images[row : row + 1], other.images[place : place + 1]
+    digests = ink_digests(own[0]) + ink_digests(own[1])
+    return Leak(
+        evaluation=(pack.name, int(pack.rows[row])),
+        training=(other.name, int(other.rows[place])),
+        correlation=round(correlation, 5),
+        exact=digests[0] == digests[1],
+        labels=(str(pack.labels[row]), str(other.labels[place])),
+    )
+
+
+def _joined(parts: list[Fingerprints]) -> Fingerprints:
+    return Fingerprints(
+        np.concatenate([np.zeros((0, 256), np.float32), *(p.thumbnails for p in parts)]),
+        np.concatenate([np.zeros(0, np.float32), *(p.straightness for p in parts)]),
+        [digest for part in parts for digest in part.digests],
+    )
+
+
+def drop_leaks(training: Sequence[GlyphPack], evaluation: Sequence[GlyphPack]) -> list[GlyphPack]:
+    """Leave out of training whatever shows the same drawing as an evaluation image.
+
+    Args:
+        training: What is trained on.
+        evaluation: What measures.
+
+    Returns:
+        The training packs, in order, without the doubles.
+    """
+    report = check_leaks(training, evaluation)
+    return [
+        pack.where(~doubled) for pack, doubled in zip(training, report.in_training, strict=True)
+    ]
