@@ -111,7 +111,8 @@ def test_the_model_card_for_people_holds_every_figure(model: Path) -> None:
     for words in (
         "# Model card: some", "418,337 parameters", load_model_card(model).sha256,
         "| letter_cards | 200 | 95.00 % | O0:4 I1:2 |", "| forms | 50 | 100.00 % |",
-        "| scan | 400 | 98.70 % | 80.0 % | 95.0 % | 75.0 % | 1 of 300 | 0.0123 |",
+        "| scan | 400 | 98.70 % | 80.0 % [75.8, 83.6] | 95.0 % [92.4, 96.7] |",
+            "| 75.0 % [70.5, 79.0] | 1 of 300 [0.06, 1.86] | 0.0123 |",
         "Temperature 1.250", "0.900 x log odds", "-0.200", "0.998700", "Open Font License",
         "## Limits",
     ):  # fmt: skip

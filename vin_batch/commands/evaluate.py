@@ -141,7 +141,7 @@ def _evaluate_model(args: argparse.Namespace) -> ExitCode:
     if args.plots is not None:
         from vin_batch.training.plots import plot_evaluation  # noqa: PLC0415
 
-        _name_plots(plot_evaluation(found.characters, found.cards, args.plots))
+        _name_plots(plot_evaluation(found.characters, found.cards, found.rejects, args.plots))
     return ExitCode.DONE
 
 

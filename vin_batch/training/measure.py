@@ -30,6 +30,7 @@ __all__ = [
     "outcomes",
     "score_cards",
     "score_characters",
+    "top_probs",
 ]
 
 WORST_CONFUSIONS = 12
@@ -105,7 +106,7 @@ def score_characters(classifier: Classifier, pack: GlyphPack) -> CharacterScore:
         pixels[row], issues[row] = preprocess_image(image)
     log_probs = classifier.log_probs(pixels)
     answers = np.array(list(classifier.card.classes))[log_probs.argmax(axis=1)]
-    probs = np.exp(log_probs.max(axis=1).astype(np.float64))
+    probs = top_probs(log_probs)
     lost = issues != BoxIssue.NONE
     answers[lost], probs[lost] = UNREAD, 0.0
     wrong = answers != pack.labels
@@ -121,6 +122,23 @@ def score_characters(classifier: Classifier, pack: GlyphPack) -> CharacterScore:
         confusions=tuple(pairs.most_common(WORST_CONFUSIONS)),
         answers=Answers(pack.images, pack.rows, pack.labels, answers, probs),
     )
+
+
+def top_probs(log_probs: NDArray[np.float32]) -> Reals:
+    """Probability of every row's first class, as readings give it.
+
+    Log-probabilities are rounded, so the largest says little near 1; what the others leave
+    says more.
+
+    Args:
+        log_probs: ``float32[m, classes]``.
+
+    Returns:
+        ``float64[m]``.
+    """
+    exact = log_probs.astype(np.float64)
+    shifted = exact - exact.max(axis=1, keepdims=True)
+    return np.asarray(1.0 / np.exp(shifted).sum(axis=1))
 
 
 def card_log_probs(classifier: Classifier, cards: CardSet) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from vin_batch.vin.alphabet import VIN_LENGTH
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-CARDS_SHOWN: Final = 8
+CARDS_SHOWN: Final = 6
 """Cards of each level, besides those that were accepted and wrong."""
 WRONG_SHOWN: Final = 12
 GAP: Final = 3

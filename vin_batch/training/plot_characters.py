@@ -5,6 +5,7 @@ Importing this imports matplotlib.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from vin_batch.training.intervals import wilson
 from vin_batch.training.measure import UNREAD, Answers, CharacterScore
+from vin_batch.training.rejects import RejectScore
 from vin_batch.training.tables import class_scores, pairs_of, worst_confusions
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ EXAMPLES: Final = 10
 SHEET: Final = (8, 14)
 """Rows and columns of the sheet of predictions."""
 SHEET_SEED: Final = 4
+SURE_REJECT: Final = 0.9
+LABEL_WIDTH: Final = 22
 WRONG_COLOUR: Final = "tab:red"
 RIGHT_COLOUR: Final = "tab:green"
 
@@ -157,6 +161,28 @@ def prediction_sheet(scores: Sequence[CharacterScore]) -> Figure:
         caption = f"{source[:12]}\n{answer}" + ("" if right else f" (is {true})")
         _show(axes, answers.images[row], caption, RIGHT_COLOUR if right else WRONG_COLOUR)
     figure.suptitle("chosen at random, evenly over the sources: answer and its probability")
+    return figure
+
+
+def reject_sheet(scores: Sequence[RejectScore]) -> Figure:
+    """Crops that hold no VIN character, a row per kind, with what came of each below."""
+    columns = max(len(score.examples) for score in scores)
+    size = (2.6 + CROP * columns * 1.15, 0.5 + len(scores) * CROP * 1.45)
+    figure = Figure(size, layout="constrained")
+    grid = figure.subplots(
+        len(scores), columns + 1, squeeze=False, width_ratios=[2.8] + [1] * columns
+    )
+    for axes in grid.flat:
+        axes.axis("off")
+    for row, score in enumerate(scores):
+        sure = 100 * score.share_above(SURE_REJECT)
+        words = f"{textwrap.fill(score.kind, LABEL_WIDTH)}\n{sure:.0f} % above {SURE_REJECT:g}"
+        grid[row, 0].text(0, 0.5, words, va="center", fontsize=9)
+        for place, (image, answer, prob) in enumerate(score.examples):
+            sure_colour = WRONG_COLOUR if prob > SURE_REJECT else RIGHT_COLOUR
+            caption = f"{answer} {prob:.2f}" if prob else answer
+            _show(grid[row, place + 1], image, f"\n{caption}", sure_colour)
+    figure.suptitle("no VIN characters: the answer or the refusal, red where it is sure")
     return figure
 
 

@@ -27,7 +27,9 @@ PANEL: Final = 4.6
 """Side of a panel, in inches."""
 TAIL_BINS: Final = 12
 LEAST_ERROR: Final = 1e-6
-"""Left and lower end of the logarithmic panels; confidences have six decimals."""
+"""Left end of the logarithmic panels; confidences have six decimals."""
+LEAST_SHARE: Final = 1e-5
+"""Their lower end: no evaluation has more than 100,000 answers in a bin."""
 
 
 def risk_coverage(judged: Mapping[str, JudgedCards]) -> Figure:
@@ -139,28 +141,24 @@ def _tail_panel(axes: Axes, series: Sequence[tuple[str, Reals, str]], right: Fla
     ends = (LEAST_ERROR, 1.0)
     axes.plot(ends, ends, color="black", lw=0.8, ls="--")
     edges = np.geomspace(LEAST_ERROR, 1, TAIL_BINS + 1)
-    for name, confidence, colour in series:
+    for _, confidence, colour in series:
         doubt = np.maximum(1 - confidence, LEAST_ERROR)
         place = np.clip(np.searchsorted(edges, doubt, side="right") - 1, 0, TAIL_BINS - 1)
         shown = [part for part in range(TAIL_BINS) if (place == part).any()]
         count = np.array([(place == part).sum() for part in shown])
         wrong = np.array([(~right[place == part]).sum() for part in shown])
         doubts = np.array([doubt[place == part].mean() for part in shown])
-        bounds = np.array([wilson(*pair) for pair in zip(wrong, count, strict=True)]).T
-        share = np.maximum(wrong / count, LEAST_ERROR)
-        axes.errorbar(
-            doubts,
-            share,
-            yerr=np.maximum([share - bounds[0].clip(LEAST_ERROR), bounds[1] - share], 0),
-            fmt="o",
-            ms=4,
-            lw=1,
-            capsize=2,
-            color=colour,
-            label=name,
-        )
-    axes.set(
-        xscale="log", yscale="log", xlim=(LEAST_ERROR * 0.7, 1.2), ylim=(LEAST_ERROR * 0.7, 1.2)
-    )
-    axes.set_xlabel("one minus confidence (points on the floor: none wrong)")
+        low, high = np.array([wilson(*pair) for pair in zip(wrong, count, strict=True)]).T
+        some, none = wrong > 0, wrong == 0
+        share = wrong[some] / count[some]
+        error = [share - low[some], high[some] - share]
+        axes.errorbar(doubts[some], share, yerr=error, fmt="o", ms=4, lw=1, capsize=2, color=colour)
+        axes.plot(doubts[none], high[none], "v", ms=4, fillstyle="none", color=colour)
+    axes.plot([], [], "ko", ms=4, label="share wrong, 95 %")
+    axes.plot([], [], "kv", ms=4, fillstyle="none", label="none wrong: upper end of 95 %")
+    axes.set(xscale="log", yscale="log")
+    axes.set(xlim=(LEAST_ERROR * 0.7, 1.2), ylim=(LEAST_SHARE, 1.3))
+    axes.set_xlabel("one minus confidence")
+    handles, labels = axes.get_legend_handles_labels()
+    axes.legend(handles[-2:], labels[-2:], fontsize=8, loc="lower right")
     axes.grid(alpha=0.3)

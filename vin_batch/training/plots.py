@@ -13,6 +13,7 @@ from vin_batch.batch.atomic import atomic_file
 from vin_batch.errors import DiskError, UsageError
 from vin_batch.training.judged import CardScore, JudgedCards
 from vin_batch.training.measure import CharacterScore
+from vin_batch.training.rejects import RejectScore
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,13 +39,17 @@ def require_matplotlib() -> None:
 
 
 def plot_evaluation(
-    characters: Sequence[CharacterScore], cards: Mapping[str, CardScore], folder: Path
+    characters: Sequence[CharacterScore],
+    cards: Mapping[str, CardScore],
+    rejects: Sequence[RejectScore],
+    folder: Path,
 ) -> list[Path]:
     """Write all pictures of a model's evaluation.
 
     Args:
         characters: Scores by source, with their answers.
         cards: Scores by level, with their cards.
+        rejects: Scores by kind.
         folder: Where the PNG files go; made if need be.
 
     Returns:
@@ -68,6 +73,8 @@ def plot_evaluation(
             "predictions": lambda: plot_characters.prediction_sheet(known),
             "reliability_characters": lambda: plot_curves.character_reliability(known),
         }
+    if rejects:
+        figures["rejects"] = lambda: plot_characters.reject_sheet(rejects)
     return _write(figures, folder) + plot_cards(cards, folder)
 
 

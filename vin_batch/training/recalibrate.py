@@ -10,6 +10,7 @@ import math
 import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import numpy as np
@@ -176,14 +177,17 @@ def publish_recalibrated(
     }
     # Cards measured with the old policy say nothing about the new one.
     metrics = {**source.details.get("metrics", {}), "cards": {}}
+    changes = {"name": out.name, "policy": found.policy, "calibration": calibration}
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source.weights, out / source.weights.name)
-        shutil.copyfile(source.directory / CARD_NAME, out / CARD_NAME)
-        update_card(
-            out, name=out.name, policy=found.policy, calibration=calibration, metrics=metrics
-        )
-        write_model_readme(out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
+            new = Path(folder) / out.name
+            new.mkdir()
+            shutil.copyfile(source.weights, new / source.weights.name)
+            shutil.copyfile(source.directory / CARD_NAME, new / CARD_NAME)
+            update_card(new, **changes, metrics=metrics)
+            write_model_readme(new)
+            new.replace(out)
     except OSError as error:
         raise DiskError(f"cannot write {out}: {error.strerror}", "Give another place.") from error
 

@@ -22,6 +22,7 @@ from vin_batch.preprocess import IMAGE_SIDE, preprocess_image
 from vin_batch.records import BoxIssue
 from vin_batch.synthesis.scan import Level, ScanStyle, scan_box
 from vin_batch.training.draw import BOX_SIDES, draw_training_box
+from vin_batch.training.measure import top_probs
 from vin_batch.training.packs import GlyphPack, ink_mask, load_packs
 from vin_batch.training.strokes import write_reject
 
@@ -45,6 +46,8 @@ SEED: Final = 101
 LEVEL: Final[Level] = "scan"
 SURE: Final = (0.9, 0.99)
 ANSWERS_NAMED: Final = 5
+EXAMPLES: Final = 12
+"""Crops of each kind that are kept to be shown."""
 DIRT_SPECKS: Final = 6.0
 """Mean number of specks on a dirty box: more than any scan style has."""
 BLOB_GRID: Final = 6
@@ -62,6 +65,8 @@ class RejectScore:
         refused: Crops that the preprocessing gave no image of, by issue code.
         answers: Most frequent answers to the others and their counts.
         probs: ``float64[m]``, top probability of the crops that were not refused.
+        examples: The first few crops, ``uint8[h, w]``, with what came of each: the answer
+            and its probability, or the issue and 0.
     """
 
     kind: str
@@ -69,6 +74,7 @@ class RejectScore:
     refused: dict[str, int]
     answers: tuple[tuple[str, int], ...]
     probs: NDArray[np.float64]
+    examples: tuple[tuple[Grey, str, float], ...] = ()
 
     def share_above(self, level: float) -> float:
         """Share of all crops that are read with more than a probability."""
@@ -101,13 +107,15 @@ def score_rejects(classifier: Classifier, kind: str, crops: Sequence[Grey]) -> R
     for row, crop in enumerate(crops):
         pixels[row], issues[row] = preprocess_image(crop)
     log_probs = classifier.log_probs(pixels[issues == BoxIssue.NONE])
-    read = Counter(classifier.card.classes[best] for best in log_probs.argmax(axis=1))
+    answers = [classifier.card.classes[best] for best in log_probs.argmax(axis=1)]
+    probs = top_probs(log_probs)
     return RejectScore(
         kind=kind,
         crops=len(crops),
         refused=dict(Counter(BoxIssue(int(issue)).code for issue in issues if issue)),
-        answers=tuple(read.most_common(ANSWERS_NAMED)),
-        probs=np.exp(log_probs.max(axis=1).astype(np.float64)),
+        answers=tuple(Counter(answers).most_common(ANSWERS_NAMED)),
+        probs=probs,
+        examples=_examples(crops, issues, answers, probs),
     )
 
 
@@ -239,6 +247,21 @@ _STRIKES: Final[tuple[Callable[[np.random.Generator], list[NDArray[np.float64]]]
     _row,
     _zigzag,
 )
+
+
+def _examples(
+    crops: Sequence[Grey],
+    issues: NDArray[np.uint8],
+    answers: Sequence[str],
+    probs: NDArray[np.float64],
+) -> tuple[tuple[Grey, str, float], ...]:
+    given = iter(zip(answers, probs.tolist(), strict=True))
+    outcomes = [
+        (BoxIssue(int(issue)).code, 0.0) if issue != BoxIssue.NONE else next(given)
+        for issue in issues
+    ]
+    shown = zip(crops[:EXAMPLES], outcomes[:EXAMPLES], strict=True)
+    return tuple((crop, *outcome) for crop, outcome in shown)
 
 
 def _covers(packs: Iterable[GlyphPack]) -> Iterator[Cover]:
