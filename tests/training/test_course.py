@@ -117,10 +117,22 @@ def evaluate_again(data: Path, out: Path, capsys: pytest.CaptureFixture[str]) ->
     """``evaluate`` prints what ``train`` stored."""
     stored = json.loads((out / CARD_NAME).read_text())["metrics"]
     arguments = ["evaluate", "--data", str(data), "--model", str(out), "--workers", "1", "--json"]
-    assert main([*arguments, "--cards", "6"]) == 0
-    assert json.loads(capsys.readouterr().out) == stored
-    assert main([*arguments, "--cards", "0"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"characters": stored["characters"], "cards": {}}
+    plots = out.parent / "plots"
+    assert main([*arguments, "--drawn", "6", "--plots", str(plots)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {name: told[name] for name in ("characters", "cards")} == stored
+    assert set(told["curves"]) == set(stored["cards"])
+    assert told["cost"]["parameters"] == load_model_card(out).details["training"]["parameters"]
+    assert told["cost"]["network_rate"] > 0
+    assert told["rejects"]["crossed out"]["crops"] > 0
+    assert {path.name for path in plots.iterdir()} >= {
+        "confusion_matrix.png", "worst_confusions.png", "predictions.png", "rejects.png",
+        "risk_coverage.png", "reliability_characters.png", "reliability_cards.png",
+        "sources.png", "classes.png", "cards.png",
+    }  # fmt: skip
+    assert main([*arguments, "--drawn", "0"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["characters"], told["cards"]) == (stored["characters"], {})
 
 
 @pytest.fixture
