@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vin_batch.classifier.base import Classifier
 from vin_batch.preprocess import IMAGE_SIDE, preprocess_image
 from vin_batch.records import BoxIssue
-from vin_batch.training.datasets.thumbnails import thumbnails
+from vin_batch.training.datasets.thumbnails import fingerprint
 from vin_batch.training.packs import GlyphPack
 
 Predict = Callable[[NDArray[np.uint8]], NDArray[np.floating]]
@@ -92,8 +92,8 @@ def fit_neighbours(classes: int) -> Fit:
     """
 
     def fit(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Predict:
-        known, _ = thumbnails(images)
-        return lambda asked: _votes(thumbnails(asked)[0], known, labels, classes)
+        known = fingerprint(images).thumbnails
+        return lambda asked: _votes(fingerprint(asked).thumbnails, known, labels, classes)
 
     return fit
 

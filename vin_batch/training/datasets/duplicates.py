@@ -15,11 +15,17 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vin_batch.training.datasets.thumbnails import ink_digests, thumbnails
+from vin_batch.training.datasets.thumbnails import Fingerprints, fingerprint, ink_digests
 from vin_batch.training.packs import GlyphPack
 
 SAME_DRAWING: Final = 0.99
-SAME_LINE: Final = 0.9985
+"""Measured on MNIST, whose test digits have other writers than its 60,000 training digits: 2 of
+1,745 that are no lines reach it, against 13 % of EMNIST's digits, which NIST cut from the same
+forms. Of copies made by JPEG (quality 50), enlarging, noise or fading all reach it, of copies
+shrunk to 20 pixels 85 %, blurred 59 %, of 1-bit copies 48 %."""
+SAME_LINE: Final = 0.998
+"""The most alike of 255 lines of MNIST's test digits reaches 0.9969. Copies that were shrunk,
+blurred or turned stay below."""
 STRAIGHT: Final = 0.3
 """Straightness below which ink counts as a line (a 1, an I, a bare stroke)."""
 _AXES: Final = 40
@@ -27,21 +33,6 @@ _AXES: Final = 40
 _CHUNK: Final = 2_000
 _ROUNDING: Final = 1e-4
 """Slack of the coarse bound for sums in single precision."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fingerprints:
-    """What the comparison needs of images.
-
-    Attributes:
-        thumbnails: ``float32[n, 256]``.
-        straightness: ``float32[n]``.
-        digests: One for each image, empty where there is no ink.
-    """
-
-    thumbnails: NDArray[np.float32]
-    straightness: NDArray[np.float32]
-    digests: list[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +71,6 @@ class LeakReport:
         return Counter((leak.evaluation[0], leak.training[0]) for leak in self.leaks)
 
 
-def fingerprint(images: NDArray[np.uint8]) -> Fingerprints:
-    """Fingerprints of ``uint8[n, h, w]``, dark ink on white."""
-    drawn, straightness = thumbnails(images)
-    return Fingerprints(drawn, straightness, ink_digests(images))
-
-
 def find_doubles(
     evaluation: Fingerprints, training: Fingerprints
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
@@ -106,18 +91,24 @@ def find_doubles(
     left, right = _exact_pairs(evaluation.digests, training.digests)
     pairs = [(left, right, np.ones(len(left), np.float32))]
     for start in range(0, len(evaluation.thumbnails), _CHUNK):
-        bound = coarse[0][start : start + _CHUNK] @ coarse[1].T
-        flat = np.flatnonzero(bound.ravel() > SAME_DRAWING - _ROUNDING)
-        rows, columns = np.divmod(flat, bound.shape[1])
+        chunk = slice(start, start + _CHUNK)
+        bound = coarse[0][chunk] @ coarse[1].T
+        # A line asks for more, whatever it is compared with.
+        least = _threshold(evaluation.straightness[chunk])[:, None] - _ROUNDING
+        rows, columns = np.divmod(np.flatnonzero(bound > least), bound.shape[1])
         rows = rows + start
         products = np.einsum(
             "ij,ij->i", evaluation.thumbnails[rows], training.thumbnails[columns]
         ).astype(np.float32)
-        line = np.minimum(evaluation.straightness[rows], training.straightness[columns]) < STRAIGHT
-        same = products >= np.where(line, SAME_LINE, SAME_DRAWING)
+        straighter = np.minimum(evaluation.straightness[rows], training.straightness[columns])
+        same = products >= _threshold(straighter)
         pairs.append((rows[same], columns[same], products[same]))
     a, b, r = (np.concatenate(part) for part in zip(*pairs, strict=True))
     return a.astype(np.int64), b.astype(np.int64), r
+
+
+def _threshold(straightness: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.where(straightness < STRAIGHT, SAME_LINE, SAME_DRAWING)
 
 
 def _exact_pairs(

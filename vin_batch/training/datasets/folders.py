@@ -36,7 +36,8 @@ _TEST: Final = frozenset({"test", "testing", "val", "valid", "validation", "hsf_
 """``hsf_4`` is NIST's own test part: high-school students, who wrote none of the others."""
 _UPPER: Final = r"(?:upper(?:case)?|capital|caps?|big|digit|number)"
 _LOWER: Final = r"(?:lower(?:case)?|small)"
-_BAD_FILES_NAMED: Final = 3
+BAD_FILES_NAMED: Final = 3
+REPEATED: Final = "repeated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,8 @@ def read_folders(folder: Path) -> Source:
         image = _read(file, seen)
         if isinstance(image, str):
             bad[image] += 1
-            named.append(str(file.path.relative_to(folder)))
+            if image != REPEATED:
+                named.append(str(file.path.relative_to(folder)))
         else:
             images[len(kept)] = image
             kept.append(file)
@@ -113,7 +115,7 @@ def read_folders(folder: Path) -> Source:
             f"no readable images in the class folders of {folder}: {dict(bad)}",
             "A class folder is named A, upper_A, lower_a or 41 (hexadecimal) and holds images.",
         )
-    shown = f"e.g. {', '.join(named[:_BAD_FILES_NAMED])}"
+    shown = f"e.g. {', '.join(named[:BAD_FILES_NAMED])}"
     return assemble(
         folder.resolve().name,
         "folders",
@@ -180,7 +182,7 @@ def _read(file: ImageFile, seen: set[tuple[str, bytes]]) -> NDArray[np.uint8] | 
         return "not readable"
     digest = (file.label, hashlib.sha256(data).digest())
     if digest in seen:
-        return "repeated"
+        return REPEATED
     seen.add(digest)
     grey = decode_grey(data)
     return grey.code if isinstance(grey, BoxIssue) else into_square(grey)

@@ -88,9 +88,9 @@ def shows_light_ink(images: NDArray[np.uint8]) -> bool:
     Args:
         images: ``uint8[n, h, w]``.
     """
-    sample = _sampled(images).reshape(min(len(images), _SAMPLE), -1)
-    if not sample.size:
+    if not images.size:
         return False
+    sample = _sampled(images).reshape(min(len(images), _SAMPLE), -1)
     low, high = sample.min(axis=1).astype(float), sample.max(axis=1).astype(float)
     with_ink = high > low
     dark_paper = np.median(sample, axis=1) < (low + high) / 2
