@@ -38,7 +38,7 @@ class CountingClassifier:
 
     def log_probs(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         ink = pixels.mean(axis=(1, 2)) / 255
-        return np.log(np.stack([ink / 2, ink / 2, 1 - ink], axis=1)).astype(np.float32)
+        return np.asarray(np.log(np.stack([ink / 2, ink / 2, 1 - ink], axis=1)), np.float32)
 
 
 def preprocessed(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -107,7 +107,8 @@ def ink_digests(images: NDArray[np.uint8]) -> list[bytes]:
     """
     dark = images < 255 - INK_LEVEL
     digests = []
-    for image, rows, columns in zip(images, dark.any(axis=2), dark.any(axis=1), strict=True):
+    by_row, by_column = np.asarray(dark.any(axis=2)), np.asarray(dark.any(axis=1))
+    for image, rows, columns in zip(images, by_row, by_column, strict=True):
         if not rows.any():
             digests.append(b"")
             continue
