@@ -58,7 +58,8 @@ def test_an_archive_is_measured_from_end_to_end(
     assert f"cards compared          {CARDS}\n" in text
     assert "boxes by position" in text
     assert (run / "report.html").is_file(), "the run stays and is whole"
-    assert (tmp_path / "plots" / "risk_coverage.png").stat().st_size > 10_000
+    for name in ("risk_coverage", "cards"):
+        assert (tmp_path / "plots" / f"{name}.png").stat().st_size > 10_000
     assert main(["evaluate", "--run", str(run), "--truth", str(labels), "--json"]) == 0
     by_run = json.loads(capsys.readouterr().out)
     assert main([*common, "--json"]) == 0

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from finished_run import chars_of, make_run, reading, unreadable
+from tiny_model import write_box
 from vin_batch.cli import main
 from vin_batch.errors import ExitCode
 from vin_batch.records import Status
-from vin_batch.training.compare import compare_run
+from vin_batch.training.compare import compare_run, with_pictures
 
 VIN, OTHER = "XTA210130D0000002", "XTA210130D0000003"
 
@@ -19,7 +20,7 @@ VIN, OTHER = "XTA210130D0000002", "XTA210130D0000003"
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("compared") / "run"
-    low = {"reasons": ("low_confidence",)}
+    low = {"reasons": ("low_confidence", "second_reader")}
     make_run(
         root,
         [
@@ -116,6 +117,17 @@ def test_the_command(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert {path.name for path in plots.iterdir()} == {
         "risk_coverage.png", "reliability_cards.png", "positions.png",
     }  # fmt: skip
+
+
+def test_pictures_come_from_the_archive(run: Path, tmp_path: Path) -> None:
+    write_box(tmp_path / "wrong" / "03.png", "A")
+    found = with_pictures(compare_run(run, TRUTH), tmp_path)
+    assert found.score.judged is found.judged
+    assert list(found.judged.pictures) == [1], "of other cards there is no folder"
+    picture = found.judged.pictures[1]
+    assert picture.shape == (17, 28, 28)
+    assert [int(place) for place in picture.any(axis=(1, 2)).nonzero()[0]] == [2]
+    assert found.as_json() == compare_run(run, TRUTH).as_json()
 
 
 @pytest.mark.parametrize(

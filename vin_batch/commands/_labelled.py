@@ -48,6 +48,7 @@ def reading_config(args: argparse.Namespace, archive: Path, run_dir: Path) -> Ru
         "model": args.model,
         "device": args.device,
         "workers": args.workers,
+        "second_reader": getattr(args, "second_reader", None),
     }
     return load_config(None, flags)
 

@@ -46,6 +46,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--run-dir", type=Path, metavar="DIR", help="with --cards: keep the run here"
     )
+    parser.add_argument(
+        "--second-reader",
+        metavar="WHICH",
+        help="with --cards: off (default), review or all, as in `vin-batch run`",
+    )
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: all cores)")
     add_reading_flags(parser)
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write pictures here (PNG)")
@@ -99,7 +104,7 @@ def _evaluate_archive(args: argparse.Namespace) -> ExitCode:
         run_directory,
     )
     from vin_batch.report.logs import configure_logging  # noqa: PLC0415
-    from vin_batch.training.compare import compare_run  # noqa: PLC0415
+    from vin_batch.training.compare import compare_run, with_pictures  # noqa: PLC0415
 
     configure_logging("INFO")
     truth = labels_of(args.cards, args.truth, partial=args.partial)
@@ -107,7 +112,8 @@ def _evaluate_archive(args: argparse.Namespace) -> ExitCode:
         outcome = run_job(reading_config(args, args.cards, run), real_tools(None))
         if args.run_dir is not None:
             print(last_words(outcome), file=sys.stderr)
-        _tell(args, compare_run(run, truth))
+        comparison = compare_run(run, truth)
+    _tell(args, with_pictures(comparison, args.cards) if args.plots else comparison)
     return outcome.exit_code
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from vin_batch import read_run
+from vin_batch.batch.direct import read_folder
+from vin_batch.errors import ArchiveError
+from vin_batch.preprocess import preprocess_bytes
 from vin_batch.training.judged import CardScore, JudgedCards, is_eligible, summarise
+from vin_batch.training.measure import PICTURED_CARDS
 from vin_batch.training.tables import (
     card_table,
     curves_json,
@@ -20,7 +25,9 @@ from vin_batch.training.tables import (
 )
 from vin_batch.vin.alphabet import VIN_LENGTH
 
-COLUMNS = ["card_id", "status", "vin", "raw_vin", "confidence", "reasons", "chars"]
+WRONG_PICTURED: Final = 50
+"""Accepted wrong cards whose files are read again to be shown."""
+COLUMNS: Final = ["card_id", "status", "vin", "raw_vin", "confidence", "reasons", "chars"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,3 +115,25 @@ def compare_run(run_dir: Path, truth: Mapping[str, str]) -> Comparison:
         score=summarise(judged),
         judged=judged,
     )
+
+
+def with_pictures(comparison: Comparison, archive: Path) -> Comparison:
+    """Add the pixels of the first cards, and of those that were accepted and wrong.
+
+    Args:
+        comparison: Of a run over the archive.
+        archive: The card folders; cards that cannot be read any more have no picture.
+
+    Returns:
+        The same figures, with something to look at.
+    """
+    judged = comparison.judged
+    wrong = np.flatnonzero(judged.accepted & ~judged.right)[:WRONG_PICTURED]
+    rows = {*range(min(PICTURED_CARDS, len(judged.card_ids))), *wrong.tolist()}
+    pictures = {}
+    for row in sorted(rows):
+        with suppress(ArchiveError):
+            pack = read_folder(archive / judged.card_ids[row], preprocess_bytes)
+            pictures[row] = pack.pixels[0]
+    seen = replace(judged, pictures=pictures)
+    return replace(comparison, judged=seen, score=replace(comparison.score, judged=seen))

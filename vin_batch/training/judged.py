@@ -259,9 +259,8 @@ def judged_from_readings(
 
 def is_eligible(status: str, reasons: Sequence[str]) -> bool:
     """Whether nothing but its confidence can keep a card from being accepted."""
-    return status == Status.ACCEPTED or (
-        status == Status.REVIEW and set(reasons) == ONLY_CONFIDENCE
-    )
+    causes = set(reasons) - {Reason.SECOND_READER.value}
+    return status == Status.ACCEPTED or (status == Status.REVIEW and causes == ONLY_CONFIDENCE)
 
 
 def box_calibration_error(judged: JudgedCards) -> float:
