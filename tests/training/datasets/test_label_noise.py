@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -37,7 +37,7 @@ class CountingClassifier:
         raise NotImplementedError("nobody asks")
 
     def log_probs(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        ink = pixels.mean(axis=(1, 2)) / 255
+        ink = 0.01 + pixels.mean(axis=(1, 2)) / 300
         return np.asarray(np.log(np.stack([ink / 2, ink / 2, 1 - ink], axis=1)), np.float32)
 
 
@@ -87,6 +87,7 @@ def test_arrays_that_do_not_fit() -> None:
         find_suspects(LABELS + 1, PROBS)
 
 
+@settings(max_examples=40)
 @given(st.integers(1, 5).flatmap(lambda k: st.tuples(
     arrays(np.int64, st.integers(0, 30), elements=st.integers(0, k - 1)), st.just(k))),
     st.integers(0, 2**32 - 1))  # fmt: skip
@@ -104,15 +105,15 @@ def test_rules_of_the_joint(case: tuple[NDArray[np.int64], int], seed: int) -> N
 
 
 def test_labels_made_wrong_are_found_without_any_model() -> None:
-    images, labels = drawn_glyphs("2AKWS", 24, seed=1)
-    wrong = [3, 30, 50, 80, 100]
+    images, labels = drawn_glyphs("2AKW", 40, seed=1)
+    wrong = [3, 50, 90, 130]
     truth = list(labels)
     for row in wrong:
         labels[row] = "A" if labels[row] != "A" else "W"
     order = np.random.default_rng(0).permutation(len(labels))
     found = suspects_of(as_pack("made", images[order], [labels[row] for row in order]))
     rows = [int(order[suspect.row]) for suspect in found]
-    assert len(set(wrong) & set(rows)) >= 4
+    assert len(set(wrong) & set(rows)) >= 3
     assert len(set(rows) - set(wrong)) <= 5
     for suspect, row in zip(found, rows, strict=True):
         assert suspect.label == labels[row]
