@@ -108,11 +108,27 @@ def build_bank(
                 labels.append(index[str(label)])
                 source_weight.append(source_weights.get(pack.name, 1.0))
     numbers = np.array(labels, np.int16)
-    weights = np.array(source_weight)
-    per_class = np.bincount(numbers, weights=weights, minlength=len(alphabet))
-    weights /= np.sqrt(np.maximum(per_class, 1e-9))[numbers]
-    bank = GlyphBank(glyphs, numbers, weights / weights.sum())
+    weights = balanced_weights(numbers, np.array(source_weight), len(alphabet))
+    bank = GlyphBank(glyphs, numbers, weights)
     return _with_rejects(bank, rejects) if rejects and rejects.glyphs and rejects.share else bank
+
+
+def balanced_weights(
+    labels: NDArray[np.int16], source_weights: NDArray[np.float64], classes: int
+) -> NDArray[np.float64]:
+    """Probability of drawing each glyph: classes count by the square root of their weight.
+
+    Args:
+        labels: ``int16[n]`` class indices.
+        source_weights: ``float64[n]``, weight of each glyph by its source.
+        classes: Number of classes.
+
+    Returns:
+        ``float64[n]`` of sum 1.
+    """
+    per_class = np.bincount(labels, weights=source_weights, minlength=classes)
+    weights = source_weights / np.sqrt(np.maximum(per_class, 1e-9))[labels]
+    return np.asarray(weights / weights.sum(), np.float64)
 
 
 def _with_rejects(bank: GlyphBank, rejects: Rejects) -> GlyphBank:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -48,12 +49,13 @@ def training_sources(
     return packs
 
 
-def training_rejects(folder: Path, plan: TrainingPlan) -> Rejects:
+def training_rejects(folder: Path, plan: TrainingPlan, left_out: Collection[str] = ()) -> Rejects:
     """What may be in a box and is no VIN character: small letters, other scripts, blots.
 
     Args:
         folder: The data folder.
         plan: The share, and the seed of what is drawn.
+        left_out: Names of packs that give no small letters.
 
     Returns:
         The rejects of the training parts of the packs, and drawn ones.
@@ -64,7 +66,7 @@ def training_rejects(folder: Path, plan: TrainingPlan) -> Rejects:
             *load_packs(folder / TRAIN_FOLDER, REJECT_LETTERS),
             *(font_packs(folder / FONTS_FOLDER, REJECT_LETTERS) if plan.fonts else ()),
         ]
-        for pack in packs:
+        for pack in (pack for pack in packs if pack.name not in left_out):
             masks = (ink_mask(image) for image in pack.part(held_out=False).images)
             glyphs.extend(mask for mask in masks if mask is not None)
         rng = np.random.default_rng([plan.seed, 2])
