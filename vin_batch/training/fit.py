@@ -34,7 +34,9 @@ class TrainingPlan:
 
     Attributes:
         arch: Name of the network, of ``architectures.ARCHITECTURES``.
-        pools: How many pools are drawn, one after the other.
+        pools: How many pools are drawn, one after the other; the schedule's length.
+        stop_after: Pools after which the training ends, the schedule unfinished, because a
+            next stage goes on from there; 0 lets it finish.
         pool_images: Images drawn for each.
         passes: How often each pool is shown.
         batch: Images of a step.
@@ -55,6 +57,7 @@ class TrainingPlan:
 
     arch: str = "six_convolutions"
     pools: int = 6
+    stop_after: int = 0
     pool_images: int = 400_000
     passes: int = 2
     batch: int = 256
@@ -73,8 +76,13 @@ class TrainingPlan:
     workers: int = 2
 
     @property
+    def last_pool(self) -> int:
+        """Pools that are shown."""
+        return min(self.pools, self.stop_after or self.pools)
+
+    @property
     def steps(self) -> int:
-        """Optimiser steps of the whole training (pools lose a few unreadable images)."""
+        """Optimiser steps of the whole schedule (pools lose a few unreadable images)."""
         return self.pools * self.passes * (self.pool_images // self.batch)
 
 
@@ -108,7 +116,7 @@ def train_network(
     state = found or Checkpoint(_compile(_begin(classes, start, plan.arch), plan), [], None)
     average = _average(state, plan)
     validation = draw_pool(bank, VALIDATION_IMAGES, plan.seed - 1, plan.workers)
-    for number in range(len(state.history), plan.pools):
+    for number in range(len(state.history), plan.last_pool):
         started = time.monotonic()
         pool = draw_pool(bank, plan.pool_images, plan.seed + number, plan.workers)
         LOGGER.info("pool %d: %d images, without a character: %s", number, len(pool.images),
