@@ -1,17 +1,21 @@
 #!/bin/sh
 # Trains the shipped model: sh jobs/train_default.sh DATA [OUT]
-# DATA holds train/*.npz and evaluate/*.npz. About 75 minutes on two cores; interrupted, the
-# same command goes on. The same files and versions draw the same images; the weights agree
-# only as far as parallel floating-point sums do.
+# DATA holds train/*.npz, evaluate/*.npz and, for the third and fourth stage, fonts/. About two
+# and a half hours on two idle cores; interrupted, the same command goes on. The same files and
+# versions draw the same images; the weights agree only as far as parallel floating-point sums do.
 set -eu
 data=${1:?usage: sh jobs/train_default.sh DATA [OUT]}
 out=${2:-models/default}
 jobs=$(dirname "$0")
 vin_batch=${VIN_BATCH:-vin-batch}
-stage1=$(dirname "$out")/.$(basename "$out")-stage1
-if [ ! -f "$stage1/model/README.md" ]; then
-  "$vin_batch" train --data "$data" --config "$jobs/train_stage1.toml" --cards 500 \
-    --work "$stage1/work" -o "$stage1/model"
-fi
-exec "$vin_batch" train --data "$data" --config "$jobs/train_stage2.toml" --cards 4000 \
-  --start "$stage1/model" --work "$stage1/work2" -o "$out"
+stages=$(dirname "$out")/.$(basename "$out")-stages
+start=
+for stage in 1 2 3; do
+  if [ ! -f "$stages/$stage/README.md" ]; then
+    "$vin_batch" train --data "$data" --config "$jobs/train_stage$stage.toml" --cards 500 \
+      ${start:+--start "$start"} --work "$stages/work$stage" -o "$stages/$stage"
+  fi
+  start=$stages/$stage
+done
+exec "$vin_batch" train --data "$data" --config "$jobs/train_stage4.toml" --cards 4000 \
+  --start "$start" --work "$stages/work4" -o "$out"
