@@ -17,6 +17,7 @@ from vin_batch.records import BoxIssue, DecisionPolicy
 from vin_batch.synthesis.vins import random_vin
 from vin_batch.training.calibrate import MIN_ACCEPTED
 from vin_batch.training.labelled import Evidence
+from vin_batch.training.provenance import provenance
 from vin_batch.training.recalibrate import (
     Recalibration,
     publish_recalibrated,
@@ -128,7 +129,7 @@ def test_a_new_model_directory_is_written_and_the_old_one_kept(tmp_path: Path) -
     )
     before = {path.name: path.read_bytes() for path in source.iterdir()}
     out = tmp_path / "models" / "ours"
-    record = {"command": "vin-batch calibrate", "data_sha256": "f" * 64}
+    record = {**provenance(["calibrate"]), "data_sha256": "f" * 64}
     publish_recalibrated(load_model_card(source), out, FOUND, record)
     assert {path.name: path.read_bytes() for path in source.iterdir()} == before
     old, new = load_model_card(source), load_model_card(out)

@@ -54,18 +54,24 @@ class Evaluation:
         ]
         return "\n\n".join(part for part in parts if part)
 
+    def metrics(self) -> dict[str, Any]:
+        """What ``model.json`` keeps."""
+        return {
+            **course.metrics_json(self.characters, self.cards),
+            "rejects": {score.kind: score.as_json() for score in self.rejects},
+        }
+
     def as_json(self) -> dict[str, Any]:
         """Plain values: what ``model.json`` keeps, and all that is too long for it."""
         return {
             "model": self.card.model_id,
-            **course.metrics_json(self.characters, self.cards),
+            **self.metrics(),
             "character_calibration_error": pooled_calibration_error(self.characters),
             "classes": classes_json(self.characters),
             "worst_confusions": worst_confusions(self.characters),
             "curves": _by_level(self.cards, curves_json),
             "positions": _by_level(self.cards, positions_json),
             "risks": list(RISKS),
-            "rejects": {score.kind: score.as_json() for score in self.rejects},
             "cost": self.cost.as_json(),
         }
 
