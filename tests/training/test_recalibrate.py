@@ -138,7 +138,7 @@ def test_a_new_model_directory_is_written_and_the_old_one_kept(tmp_path: Path) -
     told = json.loads((out / CARD_NAME).read_text())["calibration"]
     assert told["data_sha256"] == "f" * 64
     assert (told["cards"], told["accepted"], told["accepted_wrong"]) == (1000, 600, 0)
-    assert told["previous"]["model"] == "old"
+    assert told["previous"]["model"] == "fake"
     assert new.details["metrics"]["cards"] == {}, "measured with another threshold"
     assert "1,000 labelled cards" in (out / "README.md").read_text("utf-8")
 
