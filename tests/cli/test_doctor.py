@@ -49,6 +49,9 @@ def test_a_sound_installation(
     code, out, _ = run(capsys, "--model", tiny_model, "--device", "cpu")
     assert code == 0, out
     lines = out.splitlines()
+    (gap,) = (place for place, line in enumerate(lines) if not line.startswith("ok "))
+    assert lines[gap].startswith("--    no second reader: model tiny has no second reader")
+    assert lines.pop(gap).endswith("train-second-reader --data DIR --model DIR.")
     assert all(line.startswith("ok ") for line in lines)
     for words in ("python 3.", "tensorflow", "model tiny@", "device cpu", "end to end"):
         assert any(words in line for line in lines), words

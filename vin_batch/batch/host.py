@@ -6,6 +6,7 @@ import os
 import platform
 import resource
 import socket
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,6 +22,9 @@ LIBRARIES: Final = (
     "vininfo",
 )
 """Distributions whose version may show in results."""
+
+OPTIONAL_LIBRARIES: Final = ("rapidocr", "onnxruntime")
+"""Such ones that come with an extra: named where they are installed."""
 
 
 def now() -> str:
@@ -41,6 +45,9 @@ def versions() -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = "absent"
+    for name in OPTIONAL_LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
     return found
 
 

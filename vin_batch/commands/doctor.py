@@ -6,15 +6,17 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vin_batch.errors import ArchiveError, ExitCode, VinBatchError
+from vin_batch.errors import ArchiveError, ExitCode, ModelError, VinBatchError
 
 if TYPE_CHECKING:
     from vin_batch.classifier.base import Classifier
+    from vin_batch.classifier.model_card import ModelCard
 
 DESCRIPTION = """\
-Checks the installation: versions, the model and its digest, the device, and one synthetic
-card read from end to end. With --sheet it draws a contact sheet instead: box crops of the
-given cards or folders, each above what the preprocessing made of it.
+Checks the installation: versions, the model and its digest, the device, the second reader
+where there is one, and one synthetic card read from end to end. With --sheet it draws a
+contact sheet instead: box crops of the given cards or folders, each above what the
+preprocessing made of it.
 """
 SHEET_IMAGES = 340
 SELF_TEST_SEED = 5
@@ -90,6 +92,7 @@ def _check(args: argparse.Namespace) -> ExitCode:
 
         classifier = open_classifier(card, args.device)
         print(f"ok    device {classifier.device}")
+        _tell_second_reader(card)
         written, read = _self_test(classifier)
     except VinBatchError as error:
         print(f"FAIL  {error.message}\n      {error.advice}")
@@ -99,6 +102,20 @@ def _check(args: argparse.Namespace) -> ExitCode:
         return ExitCode.MODEL
     print(f"ok    a synthetic card was read from end to end: {read}")
     return ExitCode.DONE
+
+
+def _tell_second_reader(card: ModelCard) -> None:
+    """Say whether `run --second-reader` would work; it need not."""
+    from vin_batch.batch.second_opinion import load_second_reader  # noqa: PLC0415
+
+    try:
+        second = load_second_reader(card)
+        second.open_recogniser(second.weights, second.parameters.weights_sha256)
+    except ModelError as error:
+        print(f"--    no second reader: {error.message}. {error.advice}")
+        return
+    digest = second.parameters.weights_sha256[:12]
+    print(f"ok    second reader {second.parameters.name}@{digest}, {second.engine}")
 
 
 def _self_test(classifier: Classifier) -> tuple[str, str]:
