@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Final, NoReturn
 
 from vin_batch._version import __version__
@@ -27,7 +27,10 @@ COMMANDS: Final = (
     "doctor",
     "train",
     "evaluate",
+    "datasets",
     "calibrate",
+    "train-second-reader",
+    "compare-training",
 )
 
 EXIT_CODE_HELP: Final = """\
@@ -53,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"vin-batch {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
-        importlib.import_module(f"vin_batch.commands.{name}").add_parser(subparsers)
+        _module(name).add_parser(subparsers)
     return parser
 
 
@@ -67,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         An ``ExitCode``. Wrong flags leave through ``SystemExit(2)``, as argparse does.
     """
     args = build_parser().parse_args(argv)
-    module = importlib.import_module(f"vin_batch.commands.{args.command}")
+    module = _module(args.command)
     try:
         with _orderly_termination():
             code = int(module.execute(args))
@@ -85,6 +88,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         forget_stdout()
         return int(ExitCode.DONE)
+
+
+def _module(command: str) -> ModuleType:
+    return importlib.import_module(f"vin_batch.commands.{command.replace('-', '_')}")
 
 
 @contextmanager
