@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from finished_run import chars_of, make_run, reading, unreadable
@@ -126,7 +127,7 @@ def test_pictures_come_from_the_archive(run: Path, tmp_path: Path) -> None:
     assert list(found.judged.pictures) == [1], "of other cards there is no folder"
     picture = found.judged.pictures[1]
     assert picture.shape == (17, 28, 28)
-    assert [int(place) for place in picture.any(axis=(1, 2)).nonzero()[0]] == [2]
+    assert np.flatnonzero(picture.any(axis=(1, 2))).tolist() == [2]
     assert found.as_json() == compare_run(run, TRUTH).as_json()
 
 
