@@ -41,13 +41,16 @@ NAME = "six_convolutions"
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network of a few filters, few images for validation and temperature, one hand."""
-    from vin_batch.training import course, fit, network, typeface_pack
+    from vin_batch.training import cost, course, fit, network, rejects, typeface_pack
 
     monkeypatch.setattr(network, "WIDTHS", (4, 6, 8))
     monkeypatch.setattr(network, "HEAD_UNITS", 16)
     monkeypatch.setattr(typeface_pack, "HANDS", 1)
     monkeypatch.setattr(course, "TEMPERATURE_IMAGES", 200)
     monkeypatch.setattr(fit, "draw_pool", few)
+    monkeypatch.setattr(rejects, "CROPS", 12)
+    monkeypatch.setattr(cost, "IMAGES", 300)
+    monkeypatch.setattr(cost, "CROPS", 30)
 
 
 def few(bank: GlyphBank, count: int, seed: int, workers: int) -> ImagePool:

@@ -78,19 +78,19 @@ def measure_cost(classifier: KerasClassifier) -> Cost:
         multiply_adds=counted.multiply_adds,
         weight_bytes=classifier.card.weights.stat().st_size,
         device=classifier.device,
-        network_rate=network_rate(classifier),
-        preprocessing_rate=preprocessing_rate(),
+        network_rate=network_rate(classifier, IMAGES),
+        preprocessing_rate=preprocessing_rate(CROPS),
     )
 
 
-def network_rate(classifier: Classifier, images: int = IMAGES) -> float:
+def network_rate(classifier: Classifier, images: int) -> float:
     """Characters per second through the network; what they show does not matter."""
     pixels = np.random.default_rng(0).integers(0, 256, (images, IMAGE_SIDE, IMAGE_SIDE), np.uint8)
     fastest = min(_seconds_of(lambda: classifier.log_probs(pixels)) for _ in range(ROUNDS))
     return images / fastest
 
 
-def preprocessing_rate(crops: int = CROPS) -> float:
+def preprocessing_rate(crops: int) -> float:
     """Crops of level ``scan`` per second through the preprocessing."""
     rng = np.random.default_rng(0)
     writer, box = Writer.random("scan", rng), BoxShape(72, 64)

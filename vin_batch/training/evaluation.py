@@ -9,7 +9,7 @@ from typing import Any
 
 from vin_batch.classifier.keras_classifier import open_classifier
 from vin_batch.classifier.model_card import ModelCard, load_model_card
-from vin_batch.training import course
+from vin_batch.training import course, rejects
 from vin_batch.training.cost import Cost, measure_cost
 from vin_batch.training.curves import RISKS
 from vin_batch.training.judged import CardScore, JudgedCards
@@ -87,11 +87,11 @@ def evaluate_model(directory: Path, data: course.Data, drawn: int, workers: int)
     """
     characters, cards = course.measure(directory, data, drawn, workers)
     classifier = open_classifier(load_model_card(directory))
-    rejects = []
+    refused = []
     if classifier.card.classes == ALPHABET:
-        crops = reject_crops(data.folder, data.held_out)
-        rejects = [score_rejects(classifier, kind, shown) for kind, shown in crops.items()]
-    return Evaluation(classifier.card, characters, cards, rejects, measure_cost(classifier))
+        crops = reject_crops(data.folder, data.held_out, rejects.CROPS)
+        refused = [score_rejects(classifier, kind, shown) for kind, shown in crops.items()]
+    return Evaluation(classifier.card, characters, cards, refused, measure_cost(classifier))
 
 
 def _by_level(

@@ -119,9 +119,7 @@ def score_rejects(classifier: Classifier, kind: str, crops: Sequence[Grey]) -> R
     )
 
 
-def reject_crops(
-    folder: Path, people: Sequence[GlyphPack], count: int = CROPS
-) -> dict[str, list[Grey]]:
+def reject_crops(folder: Path, people: Sequence[GlyphPack], count: int) -> dict[str, list[Grey]]:
     """Reject crops of every kind.
 
     Args:
