@@ -385,19 +385,17 @@ def test_a_variant_whose_result_is_known_is_not_trained_again(
     assert len(trained) == 2
 
 
-def test_a_network_learns_a_pool(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vin_batch.training import network
+def test_a_network_learns_a_pool() -> None:
     from vin_batch.training.fit import TrainingPlan, train_on_pool
 
-    monkeypatch.setattr(network, "WIDTHS", (4, 6, 8))
-    monkeypatch.setattr(network, "HEAD_UNITS", 16)
     images = np.zeros((64, 28, 28), np.uint8)
     images[::2, 4:24, 12:16] = 255
     images[1::2, 12:16, 4:24] = 255
     pool = ImagePool(images, np.arange(64, dtype=np.int16) % 2, issues={})  # type: ignore[arg-type]
     plan = TrainingPlan(
-        pools=1, pool_images=64, passes=12, batch=16, ema_decay=0.5, mixed_precision=False
-    )
+        arch="fully_connected", pools=1, pool_images=64, passes=10, batch=16, ema_decay=0.5,
+        mixed_precision=False,
+    )  # fmt: skip
     logits = train_on_pool(pool, 2, plan)(images)
     assert logits.dtype == np.float32
     assert (logits.argmax(axis=1) == pool.labels).mean() > 0.9

@@ -127,7 +127,7 @@ def _read(path: Path) -> dict[str, Result]:
         if document["format"] != FORMAT:
             raise ValueError(f"format {document['format']}")
         rows = [_result(row) for row in document["results"]]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
             f"{path} does not hold results of a comparison: {error}", "Give --json another file."
         ) from error
