@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from glyph_packs import drawn_glyphs, write_pack
 from vin_batch.errors import ExitCode, UsageError
 from vin_batch.training import packs as packs_module
-from vin_batch.training.packs import ink_mask, label_errors, load_pack, load_packs
+from vin_batch.training.packs import GlyphPack, ink_mask, label_errors, load_pack, load_packs
 from vin_batch.vin.alphabet import ALPHABET
 
 
@@ -192,3 +193,25 @@ def test_any_image_gives_cover_or_nothing(image: NDArray[np.uint8]) -> None:
     if mask is not None:
         assert mask.max() == 1
         assert mask.min() >= 0
+
+
+def test_held_out_images_that_training_holds_too_are_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(packs_module, "_rows_of", lambda table: {"some": (1, 2)})
+    count = 4
+    some = GlyphPack(
+        "some",
+        np.zeros((count, 8, 8), np.uint8),
+        np.array(list("ABCD")),
+        np.array([False, True, False, True]),
+        np.arange(count),
+    )
+    assert some.without_leaks().rows.tolist() == [0, 2, 3], "training keeps its own"
+    assert replace(some, name="other").without_leaks().rows.tolist() == [0, 1, 2, 3]
+
+
+def test_the_table_of_leaks_names_rows_of_digits() -> None:
+    leaks = packs_module._rows_of("leaks.csv")
+    assert set(leaks) == {"mnist", "emnist_digits"}
+    assert all(60_000 <= row < 70_000 for row in leaks["mnist"]), "MNIST's test images alone"

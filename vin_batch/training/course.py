@@ -80,7 +80,10 @@ def load_data(folder: Path, alphabet: str) -> Data:
     paths = sorted(folder.glob(f"{TRAIN_FOLDER}/*.npz")) + sorted(evaluation.glob("*.npz"))
     return Data(
         training=[pack.part(held_out=False) for pack in packs],
-        held_out=[*(pack.part(held_out=True) for pack in packs), *map(whole, extra)],
+        held_out=[
+            *(pack.part(held_out=True).without_leaks() for pack in packs),
+            *(whole(pack).without_leaks() for pack in extra),
+        ],
         digests={str(path.relative_to(folder)): sha256_of(path) for path in paths},
         folder=folder,
     )

@@ -65,6 +65,15 @@ class GlyphPack:
             self.writers[chosen] if self.writers is not None else None,
         )
 
+    def without_leaks(self) -> GlyphPack:
+        """Without the held-out images of ``leaks.csv``: a training pack holds the same drawing.
+
+        Found by ``vin-batch datasets --check-leaks``: a part of EMNIST's digits was cut from
+        the same forms as MNIST's.
+        """
+        leaked = np.isin(self.rows, _rows_of("leaks.csv").get(self.name, ()))
+        return self.where(~(leaked & self.held_out))
+
     def without_label_errors(self) -> GlyphPack:
         """Without the images of ``label_errors.csv``: looked at, they show something else.
 
@@ -74,10 +83,15 @@ class GlyphPack:
         return self.where(~np.isin(self.rows, label_errors().get(self.name, ())))
 
 
-@cache
 def label_errors() -> dict[str, tuple[int, ...]]:
     """Rows with a wrong label, by pack, from the packaged table."""
-    text = files("vin_batch.training").joinpath("label_errors.csv").read_text(encoding="utf-8")
+    return _rows_of("label_errors.csv")
+
+
+@cache
+def _rows_of(table: str) -> dict[str, tuple[int, ...]]:
+    """Rows by pack of a packaged table."""
+    text = files("vin_batch.training").joinpath(table).read_text(encoding="utf-8")
     found: dict[str, tuple[int, ...]] = {}
     for row in csv.DictReader(text.splitlines()):
         found[row["pack"]] = (*found.get(row["pack"], ()), int(row["row"]))
