@@ -26,6 +26,9 @@ RIDGE: Final = 3.0
 it left the smallest loss of both readers together on other people's characters."""
 BIAS_RIDGE: Final = 10.0
 """Pull of the fusion's biases towards 0: as much as 10 boxes say against a nat."""
+RAREST: Final = 4.0
+"""Largest weight of a box, over the mean: rarer characters count less than evenly, so that a
+few glyphs do not decide."""
 FOLDS: Final = 3
 """Parts of the glyphs; each is read by a calibration that has not seen its glyphs."""
 
@@ -47,6 +50,26 @@ class Boxes:
     glyphs: NDArray[np.int64]
 
 
+def even_weights(truth: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
+    """Weights that let every character count alike, as far as ``RAREST`` allows.
+
+    The decoder knows how frequent characters are and expects evidence under an even prior;
+    what is fitted to cards as they come would count their frequencies twice. On 2,000 cards
+    of the level ``scan`` the two readers so fitted read 83.4 % of the VINs, and 81.7 %
+    without.
+
+    Args:
+        truth: ``int64[m]``.
+        classes: Number of classes.
+
+    Returns:
+        ``float64[m]``, 1 on average.
+    """
+    counts = np.bincount(truth, minlength=classes)
+    weights = np.minimum(len(truth) / (classes * np.maximum(counts, 1)), RAREST)[truth]
+    return np.asarray(weights / max(float(weights.mean()), 1e-9))
+
+
 def fit_calibration(
     scores: NDArray[np.float32], truth: NDArray[np.int64], classes: int
 ) -> Calibration:
@@ -59,15 +82,17 @@ def fit_calibration(
     """
     scaled = np.column_stack([scores / SCALE, np.ones(len(scores))]).astype(np.float64)
     rows, count = np.arange(len(truth)), len(truth)
+    even = even_weights(truth, classes)
 
     def loss(flat: Vector) -> tuple[float, Vector]:
         weights = flat.reshape(-1, classes)
         log_probs = normalised(scaled @ weights)
         error = np.exp(log_probs)
         error[rows, truth] -= 1.0
+        error *= even[:, None]
         pull = weights.copy()
         pull[-1] = 0.0
-        value = -log_probs[rows, truth].sum() + 0.5 * RIDGE * (pull * pull).sum()
+        value = -(even * log_probs[rows, truth]).sum() + 0.5 * RIDGE * (pull * pull).sum()
         return float(value) / count, (scaled.T @ error + RIDGE * pull).ravel() / count
 
     best = minimise(loss, np.zeros(scaled.shape[1] * classes)).reshape(-1, classes)
@@ -102,6 +127,7 @@ def fit_fusion(
         truth: ``int64[m]``.
     """
     rows, count = np.arange(len(truth)), len(truth)
+    even = even_weights(truth, first.shape[1])
     same = (first.argmax(axis=1) == second.argmax(axis=1))[:, None]
     parts = [np.where(chosen, part, 0.0) for chosen in (same, ~same) for part in (first, second)]
 
@@ -110,8 +136,10 @@ def fit_fusion(
         log_probs = normalised(pooled(first, second, fusion))
         error = np.exp(log_probs)
         error[rows, truth] -= 1.0
+        error *= even[:, None]
         slopes = [float((error * part).sum()) for part in parts]
-        value = -log_probs[rows, truth].sum() + 0.5 * BIAS_RIDGE * (fusion.bias**2).sum()
+        chosen = (even * log_probs[rows, truth]).sum()
+        value = -chosen + 0.5 * BIAS_RIDGE * (fusion.bias**2).sum()
         bias = error.sum(axis=0) + BIAS_RIDGE * fusion.bias
         return float(value) / count, np.concatenate([slopes, bias]) / count
 
