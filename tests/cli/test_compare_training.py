@@ -44,6 +44,8 @@ def test_variants_are_trained_once_and_shown(
         raise AssertionError("trained again")
 
     monkeypatch.setattr("vin_batch.training.ablation.train_on_pool", refuse)
+    assert main([*command, "--only-show"]) == ExitCode.DONE
+    assert capsys.readouterr().out == shown
     assert main([*command, "--markdown"]) == ExitCode.DONE
     table = capsys.readouterr().out
     assert "|---|" in table
@@ -59,6 +61,7 @@ def test_variants_are_trained_once_and_shown(
         (["--leave-out", "tablets"], "no source is called tablets"),
         (["--images", "0"], "must be 1 or more"),
         (["--regional-writers", "-1"], "must be 0 or more"),
+        (["--only-show"], "holds none of these 1 variants"),
         (["--images", "100000"], "no glyph is drawn twice"),
     ],
 )

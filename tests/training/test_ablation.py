@@ -26,6 +26,7 @@ from vin_batch.training.ablation_results import (
     as_text,
     comparison_table,
     paired_difference,
+    pooled_table,
     reject_rows,
 )
 from vin_batch.training.packs import GlyphPack
@@ -475,6 +476,27 @@ def test_the_table_compares_with_the_first_of_the_same_source() -> None:
     assert table[3][2] == "y (50)"
     assert as_text(table).count("\n") == 3
     assert as_markdown(table).splitlines()[1] == "|" + "---|" * 6
+
+
+def test_sources_left_out_count_the_same_in_the_mean() -> None:
+    rows = [
+        result("a", {"x": score(100, *range(10))}, left_out="x"),
+        result("b", {"x": score(100, *range(6))}, left_out="x", writers="all"),
+        result("c", {"y": score(10, 1, 2)}, left_out="y"),
+        result("d", {"y": score(10, 1)}, left_out="y", writers="all"),
+        result("e", {"z": score(10)}, left_out="z"),
+    ]
+    spread = np.hypot(
+        paired_difference(rows[1].scores["x"], rows[0].scores["x"])[1],
+        paired_difference(rows[3].scores["y"], rows[2].scores["y"])[1],
+    )
+    assert pooled_table(rows) == [
+        ["writers", "sources", "mean right %", "difference"],
+        ["people", "2", "85.00", "-"],
+        ["all", "2", "92.00", f"+7.00 ± {50 * spread:.2f}"],
+    ]
+    assert pooled_table(rows[:2]) == []
+    assert pooled_table([result("f", {"held-out people": score(5)})]) == []
 
 
 def test_the_table_of_rejects_is_about_those_measured() -> None:

@@ -93,6 +93,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     kept = parser.add_argument_group("results")
     kept.add_argument("--json", type=Path, metavar="FILE", help="keep results; go on from them")
     kept.add_argument("--work", type=Path, metavar="DIR", help="keep drawn images here")
+    kept.add_argument(
+        "--only-show", action="store_true", help="print what --json holds; train nothing"
+    )
     kept.add_argument("--markdown", action="store_true", help="print tables as Markdown")
 
 
@@ -111,14 +114,34 @@ def execute(args: argparse.Namespace) -> ExitCode:
     results = ablation_results.Results(args.json)
     data = course.load_data(args.data, ALPHABET)
     comparison = ablation.Comparison(data, ALPHABET, budget, asked, args.work)
-    found = ablation.compare(comparison, asked, results)
+    step = ablation.known if args.only_show else ablation.compare
+    found = step(comparison, asked, results)
+    if not found:
+        raise UsageError(
+            f"{args.json or 'no file'} holds none of these {len(asked)} variants",
+            "Give --json the file of an earlier command with the same flags, or let it train.",
+        )
     show = ablation_results.as_markdown if args.markdown else ablation_results.as_text
-    print(f"{budget.images:,} images x {budget.plan.passes} passes, batch {budget.plan.batch}, "
-          f"{budget.plan.stroke_writers} stroke writers, seed {budget.plan.seed}")  # fmt: skip
-    for table in (ablation_results.comparison_table(found), ablation_results.reject_rows(found)):
-        if table:
-            print(f"\n{show(table)}")
+    print(_heading(args, budget, f"{len(found)} of {len(asked)} variants"))
+    tables = (
+        ablation_results.comparison_table(found),
+        ablation_results.pooled_table(found),
+        ablation_results.reject_rows(found),
+    )
+    for table in filter(None, tables):
+        print(f"\n{show(table)}")
     return ExitCode.DONE
+
+
+def _heading(args: argparse.Namespace, budget: Budget, done: str) -> str:
+    plan = budget.plan
+    fixed = "".join(f", {option}" for option in args.fixed)
+    return (
+        f"{done} of {', '.join(args.arch or ['the default network'])}: {budget.images:,} images x "
+        f"{plan.passes} passes, {plan.stroke_writers} stroke writers, seed {plan.seed}{fixed}.\n"
+        f"At most {budget.at_most:,} images measured of a source. Intervals of 95 % are for the "
+        "chance in these images;\nanother training of the same variant differs too."
+    )
 
 
 def _asked(args: argparse.Namespace) -> tuple[Budget, list[Variant]]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vin_batch.errors import UsageError
-from vin_batch.preprocess import preprocess_image
+from vin_batch.preprocess import IMAGE_SIDE, preprocess_image
 from vin_batch.records import BoxIssue
 from vin_batch.training import ablation_data as data_room
 from vin_batch.training.ablation_data import Drawings, GlyphStore, Measured
@@ -40,7 +40,10 @@ OPTIONS: Final = (
 """Fields of a ``TrainingPlan`` that a variant may change; what decides the glyphs is for all."""
 REJECT_CROPS: Final = 100
 """Crops of every kind of reject."""
+SURE: Final = 0.9
+"""Top probability above which an answer to a reject counts as confidently wrong."""
 HELD_OUT: Final = "held-out people"
+_NO_IMAGES: Final = np.zeros((0, IMAGE_SIDE, IMAGE_SIDE), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,11 +301,6 @@ class Comparison:
         return answers
 
 
-SURE: Final = 0.9
-"""Top probability above which an answer to a reject counts as confidently wrong."""
-_NO_IMAGES: Final = np.zeros((0, 28, 28), np.uint8)
-
-
 def _score(logits: Callable[..., NDArray[np.float32]], measured: Measured) -> Score:
     wrong = (logits(measured.images).argmax(axis=1) != measured.labels) | measured.lost
     return Score(len(measured.labels), tuple(int(row) for row in np.flatnonzero(wrong)))
@@ -324,4 +322,9 @@ def compare(comparison: Comparison, asked: Sequence[Variant], results: Results) 
         if results.get(identity) is None:
             LOGGER.info("%d of %d: %s", number, len(asked), variant)
             results.add(comparison.train(variant))
+    return known(comparison, asked, results)
+
+
+def known(comparison: Comparison, asked: Sequence[Variant], results: Results) -> list[Result]:
+    """The results that are there already, in the order of the variants."""
     return [found for variant in asked if (found := results.get(comparison.identity(variant)))]

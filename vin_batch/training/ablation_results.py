@@ -194,6 +194,40 @@ def comparison_table(results: Sequence[Result]) -> list[list[str]]:
     return table
 
 
+def pooled_table(results: Sequence[Result]) -> list[list[str]]:
+    """The variants over all sources left out, each source counting the same.
+
+    Only sources count that every variant has a result for. The differences are those of
+    ``comparison_table``; their spreads add as those of independent samples.
+
+    Returns:
+        Rows of cells, the heading first; nothing where fewer than two sources were left out.
+    """
+    by_variant: dict[tuple[str, ...], dict[str, Score]] = {}
+    for row in results:
+        if row.variant["left_out"]:
+            key = tuple(_cell(row, name) for name in _HEAD[1:])
+            source = str(row.variant["left_out"])
+            by_variant.setdefault(key, {})[source] = next(iter(row.scores.values()))
+    complete = set.intersection(*map(set, by_variant.values())) if by_variant else set()
+    if len(complete) < 2:
+        return []
+    sources = sorted(complete)
+    keys = list(by_variant)
+    varied = [place for place in range(len(_HEAD) - 1) if len({key[place] for key in keys}) > 1]
+    reference = by_variant[keys[0]]
+    table = [[*(_HEAD[1 + place] for place in varied), "sources", "mean right %", "difference"]]
+    for key, scores in by_variant.items():
+        shares = [scores[name].correct / scores[name].images for name in sources]
+        pairs = [paired_difference(scores[name], reference[name]) for name in sources]
+        gain = sum(pair[0] for pair in pairs) / len(pairs)
+        spread = math.hypot(*(pair[1] for pair in pairs)) / len(pairs)
+        told = "-" if scores is reference else f"{100 * gain:+.2f} ± {100 * spread:.2f}"
+        mean = f"{100 * sum(shares) / len(shares):.2f}"
+        table.append([*(key[place] for place in varied), str(len(sources)), mean, told])
+    return table
+
+
 def reject_rows(results: Sequence[Result]) -> list[list[str]]:
     """Mean top probability and share above 0.9 for each kind of reject, variants side by side."""
     measured = [row for row in results if row.rejects]
