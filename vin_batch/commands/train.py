@@ -54,6 +54,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="DIR",
         help="learn the answers of this model too, and of more than one their mean",
     )
+    parser.add_argument(
+        "--teach-second-reader",
+        action="store_true",
+        help="learn the answers of the second reader (vin_batch[second-reader])",
+    )
+    parser.add_argument(
+        "--distillation", type=float, help="the teachers' share of what is learned, 0 to 1"
+    )
     parser.add_argument("--arch", help="network to train; see --list-architectures")
     parser.add_argument(
         "--list-architectures", action=ListArchitectures, help="print the networks, and end"
@@ -103,16 +111,20 @@ def execute(args: argparse.Namespace) -> ExitCode:
     """Run the command."""
     from vin_batch.classifier.model_card import load_model_card  # noqa: PLC0415
     from vin_batch.report.logs import configure_logging  # noqa: PLC0415
+    from vin_batch.second_reader.recogniser import require_extra  # noqa: PLC0415
     from vin_batch.training import course, model_readme, publish, tables  # noqa: PLC0415
     from vin_batch.training.held_out import require_held_out  # noqa: PLC0415
 
     if args.cards < 1 or args.workers < 1:
         raise UsageError("--cards and --workers must be 1 or more")
+    plan = None if args.calibrate_only else _plan(args)
+    if args.teach_second_reader:
+        require_extra()
     configure_logging("INFO")
     alphabet = _alphabet(args)
     data = course.load_data(args.data, alphabet)
     require_held_out(data.held_out, alphabet)
-    if not args.calibrate_only:
+    if plan is not None:
         work = args.work or args.out.parent / f".{args.out.name}-work"
         start = load_model_card(args.start) if args.start else None
         teachers = [load_model_card(directory) for directory in args.teacher]
@@ -140,14 +152,22 @@ def _plan(args: argparse.Namespace) -> TrainingPlan:
 
     known = {field.name for field in fields(TrainingPlan)}
     values: dict[str, Any] = _table(args.config, known) if args.config else {}
-    for name in ("arch", "pools", "pool_images", "passes", "seed", "workers"):
+    for name in ("arch", "pools", "pool_images", "passes", "distillation", "seed", "workers"):
         if getattr(args, name) is not None:
             values[name] = getattr(args, name)
     if "arch" in values:
         architecture_named(str(values["arch"]))
     if values.get("pool_images", 1) < 1 or values.get("pools", 1) < 1:
         raise UsageError("pools and pool images must be positive")
-    return TrainingPlan(**values)
+    plan = TrainingPlan(**values)
+    if not 0 <= plan.distillation <= 1:
+        raise UsageError(f"--distillation is a share from 0 to 1, not {plan.distillation}")
+    if bool(plan.distillation) != bool(args.teacher or args.teach_second_reader):
+        raise UsageError(
+            "a teacher needs a distillation above 0, and a distillation a teacher",
+            "Give --distillation with --teacher or --teach-second-reader.",
+        )
+    return plan
 
 
 def _table(path: Path, known: set[str]) -> dict[str, object]:

@@ -37,6 +37,7 @@ from vin_batch.training.packs import GlyphPack, load_packs
 from vin_batch.training.pool import GlyphBank, build_bank, draw_pool
 from vin_batch.training.provenance import provenance
 from vin_batch.training.publish import WEIGHTS_NAME, publish_weights, update_card
+from vin_batch.training.second_teacher import second_reader_teacher
 from vin_batch.training.sources import TRAIN_FOLDER, training_rejects, training_sources
 from vin_batch.vin.alphabet import ALPHABET
 from vin_batch.vin.decoder import Decoder
@@ -98,6 +99,7 @@ def train(
     *,
     start: ModelCard | None = None,
     teachers: Sequence[ModelCard] = (),
+    second_reader: bool = False,
 ) -> None:
     """Train a network and start its model directory (uncalibrated).
 
@@ -109,6 +111,7 @@ def train(
         work: Folder for checkpoints and history.
         start: Model whose weights the training begins with; random ones when None.
         teachers: Models whose mean answer is learned beside the labels.
+        second_reader: Whether the second reader teaches instead of ``teachers``.
 
     Raises:
         UsageError: The start or a teacher has other classes.
@@ -124,6 +127,8 @@ def train(
     bank = build_bank(packs, alphabet, rejects=training_rejects(data.folder, plan))
     weights = start.weights if start else None
     teacher = ensemble(teachers) if teachers else None
+    if second_reader:
+        teacher = second_reader_teacher(bank, len(alphabet), plan.seed, plan.workers)
     model, history = train_network(bank, len(alphabet), plan, work, weights, teacher=teacher)
     model.save(work / WEIGHTS_NAME)
     _plot(history, work)
@@ -135,7 +140,7 @@ def train(
         **asdict(count_operations(model)),
         "provenance": provenance(),
         "started_from": {"sha256": start.sha256, **start.details["training"]} if start else None,
-        "teachers": [card.sha256 for card in teachers],
+        "teachers": ["second reader"] if second_reader else [card.sha256 for card in teachers],
     }
     publish_weights(work / WEIGHTS_NAME, out, alphabet, training)
 
