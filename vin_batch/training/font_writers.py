@@ -175,11 +175,15 @@ class FontPen:
         low, high = (share * _CAP_HEIGHT for share in PEN_RANGE)
         return FontPen(font, (float(np.clip(width, low, high)) - width) / 2)
 
-    def has(self, character: str) -> bool:
-        """Whether the typeface shows the character, and not the sign for missing ones."""
-        ink = _ink(self.font, character)
+    def shown(self, characters: str) -> str:
+        """Those characters that the typeface has: missing ones show nothing, or one sign."""
         missing = _ink(self.font, _NO_CHARACTER)
-        return bool(ink.any()) and not np.array_equal(ink, missing)
+        inks = {character: _ink(self.font, character) for character in characters}
+        return "".join(
+            character
+            for character, ink in inks.items()
+            if ink.any() and not np.array_equal(ink, missing)
+        )
 
     def draw(self, character: str) -> NDArray[np.uint8]:
         """Draw a character with the pen.
