@@ -123,7 +123,7 @@ def evaluate_again(data: Path, out: Path, capsys: pytest.CaptureFixture[str]) ->
     plots = out.parent / "plots"
     assert main([*arguments, "--drawn", "6", "--plots", str(plots)]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert {name: told[name] for name in ("characters", "cards")} == stored
+    assert {name: told[name] for name in ("characters", "cards", "rejects")} == stored
     assert set(told["curves"]) == set(stored["cards"])
     assert told["cost"]["parameters"] == load_model_card(out).details["training"]["parameters"]
     assert told["cost"]["network_rate"] > 0

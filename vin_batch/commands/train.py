@@ -112,7 +112,8 @@ def execute(args: argparse.Namespace) -> ExitCode:
     from vin_batch.classifier.model_card import load_model_card  # noqa: PLC0415
     from vin_batch.report.logs import configure_logging  # noqa: PLC0415
     from vin_batch.second_reader.recogniser import require_extra  # noqa: PLC0415
-    from vin_batch.training import course, model_readme, publish, tables  # noqa: PLC0415
+    from vin_batch.training import course, model_readme, publish  # noqa: PLC0415
+    from vin_batch.training.evaluation import evaluate_model  # noqa: PLC0415
     from vin_batch.training.held_out import require_held_out  # noqa: PLC0415
 
     if args.cards < 1 or args.workers < 1:
@@ -130,10 +131,10 @@ def execute(args: argparse.Namespace) -> ExitCode:
         teachers = [load_model_card(directory) for directory in args.teacher]
         course.train(data, alphabet, _plan(args), args.out, work, start=start, teachers=teachers)
     course.calibrate(args.out, data, CALIBRATION_CARDS * args.cards, args.workers)
-    characters, cards = course.measure(args.out, data, args.cards, args.workers)
-    publish.update_card(args.out, metrics=course.metrics_json(characters, cards))
+    found = evaluate_model(args.out, data, args.cards, args.workers)
+    publish.update_card(args.out, metrics=found.metrics())
     model_readme.write_model_readme(args.out)
-    print(tables.measurement_text(characters, cards))
+    print(found.text())
     return ExitCode.DONE
 
 
