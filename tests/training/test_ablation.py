@@ -369,6 +369,8 @@ def test_identities_tell_what_decides_a_result(folder: Path) -> None:
     identities.add(compared(folder, asked, images=61).identity(variant()))
     assert len(identities) == 4
     assert compared(folder, asked).identity(variant()) in identities
+    more_workers = replace(compared(folder, asked)._budget.plan, workers=7, stop_after=1)
+    assert compared(folder, asked, plan=more_workers).identity(variant()) in identities
 
 
 def test_a_variant_whose_result_is_known_is_not_trained_again(
@@ -476,6 +478,11 @@ def test_the_table_compares_with_the_first_of_the_same_source() -> None:
     assert table[3][2] == "y (50)"
     assert as_text(table).count("\n") == 3
     assert as_markdown(table).splitlines()[1] == "|" + "---|" * 6
+
+
+def test_only_the_same_images_are_compared() -> None:
+    rows = [result("a", {"x": score(9)}), result("b", {"x": score(8)}, writers="all")]
+    assert comparison_table(rows)[2][3] == "other images"
 
 
 def test_sources_left_out_count_the_same_in_the_mean() -> None:

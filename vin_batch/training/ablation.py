@@ -38,6 +38,8 @@ OPTIONS: Final = (
     "reject_share", "mixed_precision", "passes",
 )  # fmt: skip
 """Fields of a ``TrainingPlan`` that a variant may change; what decides the glyphs is for all."""
+UNUSED: Final = ("workers", "stop_after")
+"""Fields that decide nothing in a training on one pool."""
 REJECT_CROPS: Final = 100
 """Crops of every kind of reject."""
 SURE: Final = 0.9
@@ -252,7 +254,7 @@ class Comparison:
     def identity(self, variant: Variant) -> str:
         """Digest of everything that decides the result of a variant."""
         plan = {name: value for name, value in asdict(self.plan_of(variant)).items()
-                if name != "workers"}  # fmt: skip
+                if name not in UNUSED}  # fmt: skip
         budget = {name: value for name, value in asdict(self._budget).items() if name != "plan"}
         parts: list[Any] = [PROCEDURE, asdict(variant), plan, budget, self._budget.plan.seed,
                  self._data.digests, self._left_out.get(variant.left_out),

@@ -254,6 +254,8 @@ def share_cell(score: Score) -> str:
 def _difference(score: Score, reference: Score, same: bool) -> str:
     if same:
         return "-"
+    if score.images != reference.images:
+        return "other images"
     gain, spread = paired_difference(score, reference)
     return f"{100 * gain:+.2f} ± {100 * spread:.2f}"
 
