@@ -10,12 +10,12 @@ jobs=$(dirname "$0")
 vin_batch=${VIN_BATCH:-vin-batch}
 stages=$(dirname "$out")/.$(basename "$out")-stages
 start=
-for stage in 1 2 3; do
+for stage in 1 2 3 4; do
   if [ ! -f "$stages/$stage/README.md" ]; then
     "$vin_batch" train --data "$data" --config "$jobs/train_stage$stage.toml" --cards 500 \
       ${start:+--start "$start"} --work "$stages/work$stage" -o "$stages/$stage"
   fi
   start=$stages/$stage
 done
-exec "$vin_batch" train --data "$data" --config "$jobs/train_stage4.toml" --cards 4000 \
-  --start "$start" --work "$stages/work4" -o "$out"
+"$vin_batch" average-models "$stages/2" "$stages/4" --share 0.4 -o "$out"
+exec "$vin_batch" train --data "$data" --cards 4000 --calibrate-only -o "$out"

@@ -31,6 +31,7 @@ HEAVY_ROOMS = {
     "keras": (
         "classifier.keras_classifier",
         "training.architectures",
+        "training.averaging",
         "training.batches",
         "training.checkpoint",
         "training.earlier_networks",

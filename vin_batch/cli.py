@@ -26,6 +26,7 @@ COMMANDS: Final = (
     "synthesise",
     "doctor",
     "train",
+    "average-models",
     "evaluate",
     "datasets",
     "calibrate",

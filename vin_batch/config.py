@@ -82,6 +82,7 @@ class RunConfig:
             "model_sha256": card.sha256,
             "model_name": card.name,
             "temperature": card.temperature,
+            "class_bias": card.class_bias,
             **{f"tail.{name}": value for name, value in asdict(card.tail).items()},
             **{f"policy.{name}": value for name, value in asdict(card.policy).items()},
             "package_version": __version__,

@@ -45,9 +45,10 @@ def labelled_logits(
 @pytest.mark.parametrize("temperature", [0.5, 2.5])
 def test_a_known_temperature_is_recovered(temperature: float) -> None:
     logits, labels, probs = labelled_logits(temperature)
-    found, tail = fit_characters(logits, labels)
-    assert found == pytest.approx(temperature, rel=0.1)
-    fitted = np.exp(calibrated(logits, found, tail))
+    found = fit_characters(logits, labels)
+    assert found.temperature == pytest.approx(temperature, rel=0.1)
+    assert np.abs(found.class_bias).max() < 0.4
+    fitted = np.exp(calibrated(logits, found.temperature, found.tail))
     assert float(np.abs(fitted - probs).max(axis=1).mean()) < 0.03
     assert expected_calibration_error(fitted.max(axis=1), fitted.argmax(axis=1) == labels) < 0.03
 
@@ -55,10 +56,24 @@ def test_a_known_temperature_is_recovered(temperature: float) -> None:
 def test_a_temperature_stays_within_reason() -> None:
     logits = np.eye(5, dtype=np.float32)[np.arange(50) % 5] * 4
     wrong = (np.arange(50) + 1) % 5
-    sure, _ = fit_characters(logits, (np.arange(50) % 5).astype(np.int16))
-    unsure, _ = fit_characters(logits, wrong.astype(np.int16))
-    assert 0.29 < sure < 0.6
-    assert 4.5 < unsure < 5.1
+    sure = fit_characters(logits, (np.arange(50) % 5).astype(np.int16))
+    unsure = fit_characters(logits, wrong.astype(np.int16))
+    assert 0.29 < sure.temperature < 0.6
+    assert 4.5 < unsure.temperature < 5.1
+
+
+def test_a_network_that_prefers_classes_is_corrected_for_an_even_population() -> None:
+    """Six in seven labels are of class 0, and the network has learned to expect them."""
+    rng = np.random.default_rng(8)
+    labels = np.where(rng.random(6000) < 0.75, 0, rng.integers(1, 4, 6000)).astype(np.int16)
+    logits = rng.normal(0, 1, (6000, 4)).astype(np.float32)
+    logits[np.arange(6000), labels] += 1.0
+    even = fit_characters(logits, labels).class_bias
+    expecting = logits + np.log([9.0, 1.0, 1.0, 1.0], dtype=np.float32)
+    corrected = fit_characters(expecting, labels).class_bias
+    assert corrected[1:].mean() - corrected[0] - (even[1:].mean() - even[0]) == pytest.approx(
+        math.log(9), abs=0.1
+    )
 
 
 def test_a_few_wrong_labels_do_not_make_it_unsure() -> None:
@@ -70,8 +85,10 @@ def test_a_few_wrong_labels_do_not_make_it_unsure() -> None:
     noisy = labels.copy()
     noisy[::500] = (labels[::500] + 1) % 12
     clean, noised = (
-        calibrated(logits, *fit_characters(logits, given.astype(np.int16))).max(axis=1)
-        for given in (labels, noisy)
+        calibrated(logits + found.class_bias.astype(np.float32), found.temperature, found.tail).max(
+            axis=1
+        )
+        for found in (fit_characters(logits, given.astype(np.int16)) for given in (labels, noisy))
     )
     assert float(np.median(-np.expm1(noised))) < 1e-3
     assert float(np.median(noised)) <= float(np.median(clean))

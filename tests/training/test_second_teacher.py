@@ -21,7 +21,7 @@ class HeightOfInk:
     def scores(self, canvases: NDArray[np.uint8]) -> NDArray[np.float32]:
         self.seen.append(canvases)
         dark = (canvases < EMPTY - 40).reshape(len(canvases), 3, HEIGHT // 3, WIDTH)
-        return np.log(dark.sum(axis=(2, 3)) + 1).astype(np.float32)
+        return np.asarray(np.log(dark.sum(axis=(2, 3)) + 1), np.float32)
 
 
 def bars(labels: NDArray[np.int16]) -> NDArray[np.uint8]:

@@ -112,11 +112,11 @@ class KerasClassifier:
                 "Reinstall the model, or retrain it.",
             )
         self.network = model
-        scale = 1.0 / card.temperature
+        scale, bias = 1.0 / card.temperature, np.array(card.class_bias, np.float32)
 
         def calibrated(pixels: Any) -> Any:
             logits = tf.cast(model(pixels[..., None], training=False), tf.float32)
-            return tf.nn.log_softmax(logits * scale, axis=-1)
+            return tf.nn.log_softmax(logits * scale + bias, axis=-1)
 
         shape = tf.TensorSpec((self._batch, IMAGE_SIDE, IMAGE_SIDE), tf.uint8)
         self._compiled = tf.function(calibrated, input_signature=[shape], autograph=False)

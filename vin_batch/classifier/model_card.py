@@ -35,7 +35,10 @@ class ModelCard:
         classes: Character of every output, in order.
         preprocessing: Constants of the preprocessing that the model was trained through.
         temperature: Divisor of the logits that calibrates the probabilities.
-        tail: Calibration of nearly sure answers, after the temperature.
+        class_bias: Added to the divided logits, one for every class: it makes the answers
+            those of a population in which all classes are equally frequent, because the
+            decoder knows by itself how frequent they are.
+        tail: Calibration of nearly sure answers, after temperature and bias.
         policy: How a posterior becomes a verdict.
         details: Everything else in ``model.json`` (metrics, training data, dates).
     """
@@ -47,6 +50,7 @@ class ModelCard:
     classes: str
     preprocessing: dict[str, Any]
     temperature: float
+    class_bias: tuple[float, ...]
     tail: Tail
     policy: DecisionPolicy
     details: dict[str, Any]
@@ -105,6 +109,7 @@ def load_model_card(directory: Path) -> ModelCard:
             classes=str(raw["classes"]),
             preprocessing=dict(raw["preprocessing"]),
             temperature=float(raw["temperature"]),
+            class_bias=tuple(map(float, raw.get("class_bias", [0.0] * len(raw["classes"])))),
             tail=Tail(**raw.get("tail", {})),
             policy=DecisionPolicy(**raw["policy"]),
             details={key: raw[key] for key in raw if key not in ModelCard.__slots__},
@@ -119,6 +124,8 @@ def load_model_card(directory: Path) -> ModelCard:
 def _check_numbers(card: ModelCard) -> None:
     if not 0 < card.temperature < math.inf:
         raise ValueError(f"temperature {card.temperature}")
+    if len(card.class_bias) != len(card.classes) or not all(map(math.isfinite, card.class_bias)):
+        raise ValueError(f"class_bias {card.class_bias}")
     if not (math.isfinite(card.tail.knee) and 0 <= card.tail.gain < math.inf):
         raise ValueError(f"tail {card.tail}")
     if not all(math.isfinite(value) for value in astuple(card.policy)):

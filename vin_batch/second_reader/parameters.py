@@ -141,7 +141,12 @@ def _one_line_per_row(text: str) -> str:
 
 def _model_state(card: ModelCard) -> dict[str, Any]:
     """What of a model its log-probabilities depend on."""
-    return {"sha256": card.sha256, "temperature": card.temperature, "tail": asdict(card.tail)}
+    return {
+        "sha256": card.sha256,
+        "temperature": card.temperature,
+        "class_bias": list(card.class_bias),
+        "tail": asdict(card.tail),
+    }
 
 
 def _check_belongs(path: Path, raw: Mapping[str, Any], card: ModelCard) -> None:

@@ -49,6 +49,8 @@ EVALUATE_FOLDER: Final = "evaluate"
 CALIBRATION_SEED: Final = 31
 MEASUREMENT_SEED: Final = 77
 CARD_LEVELS: Final[tuple[Level, ...]] = ("scan", "hard")
+BIAS_DIGITS: Final = 4
+"""Decimals of a class bias that is stored."""
 TEMPERATURE_IMAGES: Final = 20_000
 
 
@@ -164,10 +166,16 @@ def calibrate(out: Path, data: Data, cards: int, workers: int) -> None:
     card = load_model_card(out)
     bank = held_out_bank(data.held_out, card.classes, "calibration")
     pool = draw_pool(bank, TEMPERATURE_IMAGES, CALIBRATION_SEED, workers, faithful=True)
-    plain = open_classifier(replace(card, temperature=1.0, tail=Tail()))
-    temperature, tail = fit_characters(plain.log_probs(pool.images), pool.labels)
-    LOGGER.info("temperature %.3f, %s", temperature, tail)
-    update_card(out, temperature=temperature, tail=tail)
+    unbiased = (0.0,) * len(card.classes)
+    plain = open_classifier(replace(card, temperature=1.0, class_bias=unbiased, tail=Tail()))
+    fitted = fit_characters(plain.log_probs(pool.images), pool.labels)
+    LOGGER.info("temperature %.3f, %s", fitted.temperature, fitted.tail)
+    update_card(
+        out,
+        temperature=fitted.temperature,
+        class_bias=[round(float(bias), BIAS_DIGITS) for bias in fitted.class_bias],
+        tail=fitted.tail,
+    )
     if card.classes != ALPHABET:
         return
     classifier = open_classifier(load_model_card(out))
