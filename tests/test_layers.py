@@ -34,6 +34,7 @@ HEAVY_ROOMS = {
         "training.averaging",
         "training.batches",
         "training.checkpoint",
+        "training.context_study",
         "training.earlier_networks",
         "training.ema",
         "training.fit",
