@@ -72,6 +72,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="one more variant with this change of the plan; may be given again",
     )
     what.add_argument("--seed", action="append", type=int, metavar="N", help="may be given again")
+    _add_what_is_the_same(parser)
+    kept = parser.add_argument_group("results")
+    kept.add_argument("--json", type=Path, metavar="FILE", help="keep results; go on from them")
+    kept.add_argument("--work", type=Path, metavar="DIR", help="keep drawn images here")
+    kept.add_argument(
+        "--only-show", action="store_true", help="print what --json holds; train nothing"
+    )
+    kept.add_argument("--markdown", action="store_true", help="print tables as Markdown")
+
+
+def _add_what_is_the_same(parser: argparse.ArgumentParser) -> None:
     same = parser.add_argument_group("what is the same for all")
     same.add_argument("--images", type=int, default=40_000, help="images of a training")
     same.add_argument("--passes", type=int, default=3, help="how often each is shown")
@@ -90,13 +101,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     same.add_argument("--rejects", action="store_true", help="measure what is no character too")
     same.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
-    kept = parser.add_argument_group("results")
-    kept.add_argument("--json", type=Path, metavar="FILE", help="keep results; go on from them")
-    kept.add_argument("--work", type=Path, metavar="DIR", help="keep drawn images here")
-    kept.add_argument(
-        "--only-show", action="store_true", help="print what --json holds; train nothing"
-    )
-    kept.add_argument("--markdown", action="store_true", help="print tables as Markdown")
 
 
 def _names(text: str) -> list[str]:

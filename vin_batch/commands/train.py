@@ -46,22 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--start", type=Path, metavar="DIR", help="begin with the weights of this model"
     )
-    parser.add_argument(
-        "--teacher",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="learn the answers of this model too, and of more than one their mean",
-    )
-    parser.add_argument(
-        "--teach-second-reader",
-        action="store_true",
-        help="learn the answers of the second reader (vin_batch[second-reader])",
-    )
-    parser.add_argument(
-        "--distillation", type=float, help="the teachers' share of what is learned, 0 to 1"
-    )
+    _add_teachers(parser)
     parser.add_argument("--arch", help="network to train; see --list-architectures")
     parser.add_argument(
         "--list-architectures", action=ListArchitectures, help="print the networks, and end"
@@ -89,6 +74,25 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--calibrate-only",
         action="store_true",
         help="keep the weights of OUT; fit temperature and threshold again",
+    )
+
+
+def _add_teachers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--teacher",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="learn the answers of this model too, and of more than one their mean",
+    )
+    parser.add_argument(
+        "--teach-second-reader",
+        action="store_true",
+        help="learn the answers of the second reader (vin_batch[second-reader])",
+    )
+    parser.add_argument(
+        "--distillation", type=float, help="the teachers' share of what is learned, 0 to 1"
     )
 
 
