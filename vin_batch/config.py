@@ -6,6 +6,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -82,7 +83,7 @@ class RunConfig:
             "model_sha256": card.sha256,
             "model_name": card.name,
             "temperature": card.temperature,
-            "class_bias": card.class_bias,
+            "class_bias_sha256": sha256(repr(card.class_bias).encode()).hexdigest(),
             **{f"tail.{name}": value for name, value in asdict(card.tail).items()},
             **{f"policy.{name}": value for name, value in asdict(card.policy).items()},
             "package_version": __version__,
