@@ -134,9 +134,27 @@ def test_a_model_of_another_preprocessing_is_refused(tiny_model: Path, tmp_path:
 def test_a_model_with_other_outputs_than_classes_is_refused(
     tiny_model: Path, tmp_path: Path
 ) -> None:
-    card = changed_card(tiny_model, tmp_path / "m", classes=ALPHABETS["alnum36"])
+    card = changed_card(
+        tiny_model, tmp_path / "m", classes=ALPHABETS["alnum36"], class_bias=[0.0] * 36
+    )
     with pytest.raises(ModelError, match="33 outputs, the card names 36"):
         open_classifier(card, "cpu")
+
+
+def test_the_class_bias_is_added_after_the_temperature(tiny_model: Path, tmp_path: Path) -> None:
+    bias = np.linspace(-2, 2, len(ALPHABET)).tolist()
+    temperature = 2.0
+    plain = open_classifier(
+        changed_card(tiny_model, tmp_path / "a", temperature=1.0, class_bias=[0.0] * 33), "cpu"
+    )
+    biased = open_classifier(
+        changed_card(tiny_model, tmp_path / "b", temperature=temperature, class_bias=bias), "cpu"
+    )
+    pixels = np.random.default_rng(1).integers(0, 255, (20, 28, 28), np.uint8)
+    scaled = plain.log_probs(pixels) / temperature + np.array(bias, np.float32)
+    expected = scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True)
+    above = expected > -8
+    assert biased.log_probs(pixels)[above] == pytest.approx(expected[above], abs=0.02)
 
 
 @pytest.mark.parametrize("kind", ["text", "empty archive", "torn archive"])
