@@ -86,6 +86,7 @@ def load_fake(card: ModelCard) -> SecondReader:
 
 
 def add_second_reader(model: Path) -> Path:
-    """Give a model directory of ``batch_fakes.make_model`` a second reader."""
+    """Give a model directory of ``batch_fakes.make_model`` a second reader; the directory."""
     (model / "recogniser.bin").write_bytes(WEIGHTS)
-    return write_parameters(model, sha256(WEIGHTS).hexdigest())
+    write_parameters(model, sha256(WEIGHTS).hexdigest())
+    return model

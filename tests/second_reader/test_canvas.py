@@ -5,13 +5,8 @@ import numpy as np
 import pytest
 
 from tiny_model import drawn_box
-from vin_batch.second_reader.canvas import (
-    EMPTY,
-    HEIGHT,
-    WIDTH,
-    canvas_from_bytes,
-    canvas_from_crop,
-)
+from vin_batch.second_reader.canvas import EMPTY, canvas_from_bytes, canvas_from_crop
+from vin_batch.second_reader.shape import HEIGHT, WIDTH
 
 
 def test_crop_lies_left_and_the_rest_is_empty() -> None:

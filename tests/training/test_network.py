@@ -48,40 +48,15 @@ def test_the_network_is_small_enough_for_two_cores(network: keras.Model) -> None
     assert 300_000 < network.count_params() < 1_000_000
 
 
-def test_the_loss_is_cross_entropy_with_smoothed_labels(fit: ModuleType) -> None:
+def test_the_loss_is_the_cross_entropy_of_distributions(fit: ModuleType) -> None:
     rng = np.random.default_rng(1)
-    logits, labels = rng.normal(0, 3, (20, 33)), rng.integers(0, 33, 20)
+    logits, targets = rng.normal(0, 3, (20, 33)), rng.dirichlet(np.ones(33), 20)
     log_probs = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
-    target = 0.9 * np.eye(33)[labels] + 0.1 / 33
-    expected = -(target * log_probs).sum(axis=1).mean()
-    loss = fit._SmoothedCrossEntropy(0.1)
-    assert float(loss(labels, logits)) == pytest.approx(expected, rel=1e-4)
-    column = labels[:, None]
-    assert float(loss(column, logits)) == pytest.approx(expected, rel=1e-4)
-    copy = fit._SmoothedCrossEntropy(**loss.get_config())
-    assert float(copy(labels, logits)) == pytest.approx(expected, rel=1e-4)
-
-
-def test_batches_show_every_image_once_in_a_new_order(fit: ModuleType) -> None:
-    images = np.arange(10, dtype=np.uint8)[:, None, None] * np.ones((1, 28, 28), np.uint8)
-    labels = np.arange(10, dtype=np.int16)
-    batches = fit._Batches(images, labels, batch=3, seed=1)
-    assert len(batches) == 3
-    orders = []
-    for _ in range(3):
-        seen: list[int] = []
-        for index in range(len(batches)):
-            shown, told = batches[index]
-            assert shown.shape == (3, 28, 28, 1)
-            assert shown.dtype == np.uint8
-            assert np.array_equal(shown[:, 0, 0, 0], told)
-            seen += told.tolist()
-        assert len(set(seen)) == 9
-        orders.append(seen)
-        batches.on_epoch_end()
-    assert orders[0] != orders[1] != orders[2]
-    same = fit._Batches(images, labels, batch=3, seed=1)
-    assert same[0][1].tolist() == orders[0][:3]
+    expected = -(targets * log_probs).sum(axis=1).mean()
+    loss = fit.SoftCrossEntropy()
+    assert float(loss(targets, logits)) == pytest.approx(expected, rel=1e-4)
+    copy = fit.SoftCrossEntropy(**loss.get_config())
+    assert float(copy(targets, logits)) == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_schedule_warms_up_peaks_and_ends_near_zero(

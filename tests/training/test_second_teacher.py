@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vin_batch.second_reader.canvas import EMPTY, HEIGHT, WIDTH
+from vin_batch.second_reader.canvas import EMPTY
+from vin_batch.second_reader.shape import HEIGHT, WIDTH
 from vin_batch.training.second_teacher import calibrated_teacher
 
 CLASSES = 3

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from vin_batch.archive import ArchiveRoot, ListingChangedError, read_card
 from vin_batch.batch.changes import content_digest
 from vin_batch.records import CardRef
-from vin_batch.second_reader.canvas import HEIGHT, WIDTH, canvas_from_bytes
 from vin_batch.second_reader.recogniser import SYMBOLS, Recogniser
+from vin_batch.second_reader.shape import HEIGHT, WIDTH
 from vin_batch.vin.alphabet import VIN_LENGTH
 
 OpenRecogniser = Callable[[Path, str], Recogniser]
@@ -131,6 +131,8 @@ def look_again(task: LookTask) -> LookResult:
 
 def _gather(looking: _Looking, row: int, task: LookTask) -> bool:
     """Put the boxes of one card on canvases; False where it is not what it was."""
+    from vin_batch.second_reader.canvas import canvas_from_bytes  # noqa: PLC0415 - needs OpenCV
+
     try:
         files = read_card(task.root, task.cards[row])
     except ListingChangedError:

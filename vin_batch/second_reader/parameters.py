@@ -19,9 +19,9 @@ import numpy as np
 from vin_batch.classifier.model_card import ModelCard
 from vin_batch.errors import ModelError
 from vin_batch.records import DecisionPolicy
-from vin_batch.second_reader.canvas import HEIGHT, WIDTH
 from vin_batch.second_reader.evidence import Calibration, Fusion, Weights
 from vin_batch.second_reader.recogniser import SYMBOLS
+from vin_batch.second_reader.shape import HEIGHT, WIDTH
 
 PARAMETERS_NAME: Final = "second_reader.json"
 SCHEMA: Final = 1

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from vin_batch.classifier.model_card import sha256_of
 from vin_batch.errors import ModelError
-from vin_batch.second_reader.canvas import HEIGHT, WIDTH
 from vin_batch.second_reader.ctc import single_character_scores
+from vin_batch.second_reader.shape import HEIGHT, WIDTH
 from vin_batch.vin.alphabet import ALPHABET
 
 PACKAGE: Final = "rapidocr"

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vin_batch.preprocess import IMAGE_SIDE, preprocess_image
-from vin_batch.second_reader.canvas import HEIGHT, WIDTH, canvas_from_crop
+from vin_batch.second_reader.canvas import canvas_from_crop
 from vin_batch.second_reader.recogniser import SYMBOLS, open_recogniser
+from vin_batch.second_reader.shape import HEIGHT, WIDTH
 from vin_batch.synthesis.scan import Level
 from vin_batch.training.cards import CARDS_PER_TASK, CardSet, draw_crops
 from vin_batch.training.pool import GlyphBank
