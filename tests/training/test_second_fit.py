@@ -141,3 +141,14 @@ def test_no_glyph_is_read_by_a_calibration_that_knows_it() -> None:
     assert (by_heart.argmax(axis=1) == boxes.truth).all()
     honest = other_glyphs_log_probs(boxes)
     assert (honest.argmax(axis=1) == boxes.truth).mean() < 0.6
+
+
+def test_a_second_look_is_not_the_easier_way_to_be_accepted() -> None:
+    from vin_batch.records import DecisionPolicy
+    from vin_batch.training.second import as_sure_as
+
+    first = DecisionPolicy(slope=1.0, intercept=0.0, accept_confidence=0.995)
+    eager = DecisionPolicy(slope=0.9, intercept=0.1, accept_confidence=0.99)
+    strict = DecisionPolicy(slope=0.9, intercept=0.1, accept_confidence=0.999)
+    assert as_sure_as(first, eager) == DecisionPolicy(0.9, 0.1, 0.995)
+    assert as_sure_as(first, strict) == strict

@@ -144,10 +144,24 @@ def _fit(
         sampled = part.drawn_evenly & ~part.doubted
         every += [_outcomes(bench, part, fused, sampled)] * EVERY
     calibration = fit_calibration(boxes.scores, boxes.truth, len(ALPHABET))
-    policies = {"review": fit_policy(_joined(review)), "all": fit_policy(_joined(every))}
+    first = bench.classifier.card.policy
+    policies = {
+        "review": as_sure_as(first, fit_policy(_joined(review))),
+        "all": as_sure_as(first, fit_policy(_joined(every))),
+    }
     for mode, policy in policies.items():
         LOGGER.info("%s: %s", mode, policy)
     return calibration, fusion, policies
+
+
+def as_sure_as(first: DecisionPolicy, second: DecisionPolicy) -> DecisionPolicy:
+    """The second policy, accepting nothing that is less sure than the first would accept.
+
+    Both confidences are calibrated probabilities, and the first threshold was seen on more
+    cards: a second look must not be the easier way to be accepted.
+    """
+    threshold = max(first.accept_confidence, second.accept_confidence)
+    return replace(second, accept_confidence=threshold)
 
 
 def _score(
