@@ -1,6 +1,6 @@
 #!/bin/sh
 # Trains the shipped model: sh jobs/train_default.sh DATA [OUT]
-# DATA holds train/*.npz, evaluate/*.npz and, for the third and fourth stage, fonts/. About two
+# DATA holds train/*.npz, evaluate/*.npz and, for the third and fourth stage, fonts/. Perhaps two
 # and a half hours on two idle cores; interrupted, the same command goes on. The same files and
 # versions draw the same images; the weights agree only as far as parallel floating-point sums do.
 set -eu
