@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Trains the recogniser on glyph packs, drawn into synthetic scanned boxes and put through
 the production preprocessing; then calibrates it on people it has not seen and measures it.
-An interrupted training goes on with the same command. Needs about 3 GB of memory.
+An interrupted training goes on with the same command. Needs about 4 GB of memory.
 """
 CALIBRATION_CARDS = 2
 """Cards drawn for the calibration over those for the measurement: the threshold hangs on a few

@@ -186,7 +186,8 @@ def calibrate(out: Path, data: Data, cards: int, workers: int) -> None:
         parts.append(card_outcomes(card_log_probs(classifier, drawn), drawn, decoder))
     policy = fit_policy(_joined(parts))
     LOGGER.info("policy %s", policy)
-    update_card(out, policy=policy)
+    record = {**provenance(), "packs_sha256": data.digests, "cards_per_level": cards}
+    update_card(out, policy=policy, calibrated=record)
 
 
 def measure(

@@ -161,7 +161,20 @@ def _held_out(
     every = round(1 / HELD_OUT_SHARE)
     if "writer" in fields:
         return np.asarray(fields["writer"].astype(np.int64) % every == 0)
-    # Neighbours in a file mostly share a writer, so the end of every class is cut off whole.
+    return end_of_classes(labels)
+
+
+def end_of_classes(labels: NDArray[np.str_]) -> NDArray[np.bool_]:
+    """Hold out the last ``HELD_OUT_SHARE`` of every class.
+
+    Neighbours in a file mostly share a writer, so the end of every class is cut off whole.
+
+    Args:
+        labels: ``str[n]``, in the order of the file.
+
+    Returns:
+        ``bool[n]``, True for what is held out.
+    """
     held_out = np.zeros(len(labels), bool)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vin_batch.training.packs import HELD_OUT_SHARE, GlyphPack
+from vin_batch.training.packs import HELD_OUT_SHARE, GlyphPack, end_of_classes
 
 EVERY: Final = round(1 / HELD_OUT_SHARE)
 
@@ -74,12 +74,7 @@ def hold_out(
         return Split(is_test.copy(), "held out: all of it, a published test part")
     if writers is not None:
         return Split(writers % EVERY == 0, f"held out: every {EVERY}th writer")
-    # Neighbours in a file mostly share a writer, so the end of every class is cut off whole.
-    held_out = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        held_out[members[round(len(members) * (1 - HELD_OUT_SHARE)) :]] = True
-    return Split(held_out, f"held out: the last {HELD_OUT_SHARE:.0%} of every class")
+    return Split(end_of_classes(labels), f"held out: the last {HELD_OUT_SHARE:.0%} of every class")
 
 
 def family_of(name: str) -> str:
