@@ -98,7 +98,8 @@ def _reading(card_id: str, log_probs: NDArray[np.float32], issues: NDArray[np.ui
         code = issue.code if issue else None
         chars.append(CharReading(index + 1, char, prob, None, 0.0, code))
     vin = "".join(char.char for char in chars)
-    failed = any(BoxIssue(int(i)).is_file_failure or i == BoxIssue.NOT_READ for i in issues)
+    lost = (BoxIssue.NOT_READ, BoxIssue.CHANGED_WHILE_READING)
+    failed = any(BoxIssue(int(i)).is_file_failure or i in lost for i in issues)
     return Reading(
         card_id=card_id,
         status=Status.FAILED if failed else Status.REVIEW,

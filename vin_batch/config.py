@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 DEVICES: Final = ("auto", "cpu", "gpu")
 ENGINES: Final = ("local",)
 SECOND_READERS: Final = ("off", "review", "all")
+CHANGES: Final = ("stop", "card")
 DEFAULT_SHARD_SIZE: Final = 1000
 """Cards; 13 MB of pixels, and about a second of work lost when a shard is interrupted."""
 
@@ -57,6 +58,8 @@ class RunConfig:
         shard_timeout: Seconds that a worker may take for one shard.
         second_reader: Cards that a second reader looks at: ``off`` for none, ``review`` for
             those that would go to review, or ``all``.
+        changes: What becomes of a run under which the archive changes: ``stop`` with exit
+            code 4, or a failed row for each ``card`` that changed before it was read.
     """
 
     archive: Path
@@ -69,6 +72,7 @@ class RunConfig:
     engine: str
     shard_timeout: float
     second_reader: str
+    changes: str
 
     def fingerprint(self, card: ModelCard, second: Parameters | None = None) -> dict[str, Any]:
         """Everything that changes results, flat and comparable; not workers or device.
@@ -87,6 +91,8 @@ class RunConfig:
             **{f"tail.{name}": value for name, value in asdict(card.tail).items()},
             **{f"policy.{name}": value for name, value in asdict(card.policy).items()},
             "package_version": __version__,
+            # A setting that a run never had is left out: older runs go on.
+            **({} if self.changes == "stop" else {"changes": self.changes}),
             **({} if self.second_reader == "off" else self._second_fingerprint(second)),
         }
 
@@ -130,6 +136,7 @@ def load_config(file: Path | None, flags: Mapping[str, Any]) -> RunConfig:
         "engine": "local",
         "shard_timeout": DEFAULT_SHARD_TIMEOUT,
         "second_reader": "off",
+        "changes": "stop",
     }
     values |= _read_toml(file) if file else {}
     values |= {name: value for name, value in flags.items() if value is not None}
@@ -163,6 +170,7 @@ def validated(values: Mapping[str, Any]) -> RunConfig:
         shard_timeout=_seconds(values, "shard_timeout"),
         # Runs that began before there was a second reader do not name one.
         second_reader=_choice({"second_reader": "off", **values}, "second_reader", SECOND_READERS),
+        changes=_choice({"changes": "stop", **values}, "changes", CHANGES),
     )
     _keep_apart(config)
     return config

@@ -35,6 +35,8 @@ class BoxIssue(IntEnum):
     """Ink without a legible shape."""
     NOT_READ = 9
     """The process that should have read the card died or hung, again and again."""
+    CHANGED_WHILE_READING = 10
+    """The card's folder changed or vanished between plan and reading."""
 
     @property
     def code(self) -> str:
@@ -92,6 +94,7 @@ class CardPack:
         extra_boxes: ``int32[n]``, image files beyond the 17 positions (or without one).
         ignored_files: ``int32[n]``, other files in the card folder.
         content_digests: ``uint8[n, 8]``, digest over the names and bytes of the boxes.
+        stamp_digests: ``uint8[n, 8]``, digest over names, sizes and times of the boxes.
         stat_digest: Digest over names, sizes and modification times of the shard's files.
         read_seconds: Time spent reading files.
         preprocess_seconds: Time spent decoding and preprocessing.
@@ -104,6 +107,7 @@ class CardPack:
     extra_boxes: NDArray[np.int32]
     ignored_files: NDArray[np.int32]
     content_digests: NDArray[np.uint8]
+    stamp_digests: NDArray[np.uint8]
     stat_digest: str
     read_seconds: float
     preprocess_seconds: float

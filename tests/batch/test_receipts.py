@@ -16,7 +16,7 @@ from vin_batch.batch.receipts import (
     Receipt,
     ReceiptError,
     ShardState,
-    encode_contents,
+    encode_digests,
     iter_receipts,
     receipt_from_json,
     receipt_to_json,
@@ -88,6 +88,7 @@ def test_torn_receipts_are_refused(receipt: Receipt, data: st.DataObject) -> Non
         {"statuses": [1]},
         {"unknown": 1},
         {"content_digests": "not base 64!"},
+        {"stamp_digests": "not base 64!"},
         {"readers": [{"name": "nobody"}]},
     ],
 )
@@ -97,8 +98,8 @@ def test_receipts_with_wrong_fields_are_refused(change: dict[str, object]) -> No
         receipt_from_json(json.dumps(document | change).encode())
     for name in document:
         smaller = {key: value for key, value in document.items() if key != name}
-        # Runs that began before there was a second reader do not say who read.
-        if name not in {"errors", "readers"}:
+        # Receipts of earlier versions do not say who read, and have no stamps per card.
+        if name not in {"errors", "readers", "stamp_digests"}:
             with pytest.raises(ReceiptError):
                 receipt_from_json(json.dumps(smaller).encode())
 
@@ -114,7 +115,7 @@ def make_receipt(shard: int, data: bytes, **changes: object) -> Receipt:
         "readings_bytes": len(data),
         "plan_digest": "p",
         "stat_digest": "s",
-        "content_digests": encode_contents(np.arange(16, dtype=np.uint8).reshape(2, 8)),
+        "content_digests": encode_digests(np.arange(16, dtype=np.uint8).reshape(2, 8)),
         "statuses": {"review": 1, "failed": 1},
         "reasons": {"low_confidence": 1},
         "issues": {"missing": 3},

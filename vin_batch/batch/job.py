@@ -22,6 +22,7 @@ from vin_batch.batch.lock import hold
 from vin_batch.batch.loop import SPARE_SHARDS, Reader, ShardLoop, ShardProgress
 from vin_batch.batch.opening import OpenRun, open_run, prepare_directory, prepare_locked
 from vin_batch.batch.pack import Prepare
+from vin_batch.batch.plan import Selection
 from vin_batch.batch.pool import WorkerPool
 from vin_batch.batch.publish import Publisher
 from vin_batch.batch.receipts import Receipt, ShardState, iter_receipts
@@ -103,6 +104,7 @@ def run_job(
     config: RunConfig,
     tools: JobTools,
     again: Callable[[Receipt], bool] = nothing_again,
+    selection: Selection | None = None,
 ) -> JobOutcome:
     """Start or resume a run and finish it.
 
@@ -111,6 +113,8 @@ def run_job(
         tools: Classifier, judge, preprocessing, progress and finishers.
         again: Chooses finished shards that are read again; their old readings stay until
             the new ones replace them.
+        selection: The cards of a new run; None for all of the archive. A run that was begun
+            keeps the cards of its plan.
 
     Returns:
         How the run stands: complete.
@@ -127,7 +131,7 @@ def run_job(
         second = None if config.second_reader == "off" else tools.load_second_reader(card)
         repeated = frozenset(r.shard for r in iter_receipts(run) if again(r))
         parameters = None if second is None else second.parameters
-        opened = open_run(config, card, repeated, signals.check, parameters)
+        opened = open_run(config, card, repeated, signals.check, parameters, selection=selection)
         todo = [s for s in range(opened.plan.shards) if s in repeated or s not in opened.done]
         try:
             if todo:

@@ -16,7 +16,7 @@ from vin_batch.archive import ArchiveRoot, WalkTotals, open_archive, walk
 from vin_batch.batch.atomic import disk_errors, sweep
 from vin_batch.batch.host import host_name, now, versions
 from vin_batch.batch.ledger import RunRecord, load_run, save_run
-from vin_batch.batch.plan import Plan, write_plan
+from vin_batch.batch.plan import Plan, Selection, write_plan
 from vin_batch.batch.resume import (
     check_finished,
     compare_archive,
@@ -99,6 +99,8 @@ def open_run(
     again: Collection[int],
     check: Callable[[], None],
     second: Parameters | None = None,
+    *,
+    selection: Selection | None = None,
 ) -> OpenRun:
     """Begin a run, or take it up again after making sure that it is still the same one.
 
@@ -108,6 +110,7 @@ def open_run(
         again: Shards that will be read again, so that their files may have changed.
         check: Called now and then; may raise to stop.
         second: The second reader, where one takes part.
+        selection: The cards of a new run; None for all of the archive.
 
     Returns:
         The run, open.
@@ -124,9 +127,11 @@ def open_run(
         record = load_run(run)
         compare_fingerprints(record, fingerprint)
         plan = open_plan(run, record)
-        compare_archive(plan, root, config.limit, check)
+        if config.changes == "stop":
+            compare_archive(plan, root, config.limit, check)
     else:
-        record, plan = _begin(run, config, card, root, fingerprint, check=check)
+        chosen = selection or _all_cards(config, root)
+        record, plan = _begin(run, config, card, chosen, fingerprint, check=check)
     record = replace(
         record,
         archive=os.fspath(config.archive),
@@ -135,7 +140,8 @@ def open_run(
         sessions=(*record.sessions, _session(config)),
     )
     done = finished_shards(run, record, plan)
-    check_finished(run, plan, root, set(done) - set(again), check)
+    if config.changes == "stop":
+        check_finished(run, plan, root, set(done) - set(again), check)
     save_run(run, record)
     return OpenRun(run, config, record, plan, root, done)
 
@@ -150,15 +156,12 @@ def _begin(
     run: RunDir,
     config: RunConfig,
     card: ModelCard,
-    root: ArchiveRoot,
+    selection: Selection,
     fingerprint: Mapping[str, Any],
     *,
     check: Callable[[], None],
 ) -> tuple[RunRecord, Plan]:
-    totals = WalkTotals()
-    logger.info("walking %s", config.archive)
-    cards = heeding(islice(walk(root, totals), config.limit), check)
-    summary = write_plan(run, _counted(cards, totals, config), config.shard_size)
+    summary = write_plan(run, heeding(selection.cards, check), config.shard_size)
     record = RunRecord(
         run_id=run_id_of(summary.digest, fingerprint),
         created_at=now(),
@@ -178,11 +181,18 @@ def _begin(
             "digest": summary.digest,
             "sha256": summary.sha256,
         },
-        walk=totals.as_dict(),
+        walk=selection.totals.as_dict(),
     )
     save_run(run, record)
     logger.info("planned %d cards in %d shards", summary.cards, summary.shards)
     return record, Plan(run)
+
+
+def _all_cards(config: RunConfig, root: ArchiveRoot) -> Selection:
+    logger.info("walking %s", config.archive)
+    totals = WalkTotals()
+    cards = islice(walk(root, totals), config.limit)
+    return Selection(_counted(cards, totals, config), totals)
 
 
 def _counted(cards: Iterator[CardRef], totals: WalkTotals, config: RunConfig) -> Iterator[CardRef]:

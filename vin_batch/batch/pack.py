@@ -19,7 +19,13 @@ from vin_batch.archive import (
     ListingChangedError,
     read_card,
 )
-from vin_batch.batch.changes import CONTENT_DIGEST_BYTES, content_digest, stamps_digest
+from vin_batch.batch.changes import (
+    CONTENT_DIGEST_BYTES,
+    STAMP_DIGEST_BYTES,
+    card_stamps_digest,
+    content_digest,
+    stamps_digest,
+)
 from vin_batch.records import BoxIssue, CardPack, CardRef
 from vin_batch.vin.alphabet import VIN_LENGTH
 
@@ -41,12 +47,15 @@ class ShardTask:
         shard: Number in the plan.
         cards: Its cards, in plan order.
         prepare: How file bytes become pixels; a function that workers can import.
+        keep_changed: Give a card whose folder changed an issue in every box, instead of
+            giving the shard up.
     """
 
     root: ArchiveRoot
     shard: int
     cards: tuple[CardRef, ...]
     prepare: Prepare
+    keep_changed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +63,8 @@ class ShardResult:
     """What a worker answers.
 
     Attributes:
-        pack: The pixels; None where cards changed, because then the run must stop.
-        changed: Cards whose folder is not as the plan says.
+        pack: The pixels; None where cards changed and the run must stop.
+        changed: Cards whose folder is not as the plan says, where the run must stop.
         errors: First few unexpected errors; their boxes carry an issue.
         rss_bytes: Largest resident memory of the worker so far.
     """
@@ -73,6 +82,7 @@ class _Packing:
     extra_boxes: NDArray[np.int32]
     ignored_files: NDArray[np.int32]
     contents: NDArray[np.uint8]
+    card_stamps: NDArray[np.uint8]
     prepare: Prepare
     stamps: list[tuple[FileStamp | None, ...]] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
@@ -104,10 +114,11 @@ def pack_shard(task: ShardTask) -> ShardResult:
         extra_boxes=np.zeros(n, dtype=np.int32),
         ignored_files=np.zeros(n, dtype=np.int32),
         contents=np.zeros((n, CONTENT_DIGEST_BYTES), dtype=np.uint8),
+        card_stamps=np.zeros((n, STAMP_DIGEST_BYTES), dtype=np.uint8),
         prepare=task.prepare,
     )
     for row, card in enumerate(task.cards):
-        _pack_card(packing, row, card, task.root)
+        _pack_card(packing, row, card, task)
     return ShardResult(
         pack=None if packing.changed else _finish(packing, task),
         changed=tuple(packing.changed),
@@ -116,19 +127,26 @@ def pack_shard(task: ShardTask) -> ShardResult:
     )
 
 
-def _pack_card(packing: _Packing, row: int, card: CardRef, root: ArchiveRoot) -> None:
+def _pack_card(packing: _Packing, row: int, card: CardRef, task: ShardTask) -> None:
     started = time.perf_counter()
     try:
-        files = read_card(root, card)
+        files = read_card(task.root, card)
     except ListingChangedError:
-        packing.changed.append(card.card_id)
+        if not task.keep_changed:
+            packing.changed.append(card.card_id)
+            return
+        # Its digests stay zero: nobody has seen this card.
+        packing.issues[row] = BoxIssue.CHANGED_WHILE_READING
+        packing.stamps.append((None,) * VIN_LENGTH)
         return
     except Exception as error:
         packing.note(card, error)
         box = BoxFile(b"", BoxIssue.UNREADABLE_FILE, None)
         files = CardFiles((box,) * VIN_LENGTH, 0, 0)
     packing.contents[row] = content_digest(files)
-    packing.stamps.append(tuple(box.stamp for box in files.boxes))
+    stamps = tuple(box.stamp for box in files.boxes)
+    packing.stamps.append(stamps)
+    packing.card_stamps[row] = np.frombuffer(card_stamps_digest(stamps), np.uint8)
     packing.extra_boxes[row] = files.extra_boxes
     packing.ignored_files[row] = files.ignored_files
     read = time.perf_counter()
@@ -160,6 +178,7 @@ def _finish(packing: _Packing, task: ShardTask) -> CardPack:
         extra_boxes=packing.extra_boxes,
         ignored_files=packing.ignored_files,
         content_digests=packing.contents,
+        stamp_digests=packing.card_stamps,
         stat_digest=stamps_digest(packing.stamps),
         read_seconds=packing.read_seconds,
         preprocess_seconds=packing.preprocess_seconds,

@@ -12,6 +12,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vin_batch.archive import WalkTotals
 from vin_batch.batch.atomic import atomic_file, disk_errors
 from vin_batch.batch.rundir import RunDir
 from vin_batch.classifier.model_card import sha256_of
@@ -41,6 +42,19 @@ class PlanSummary:
     shards: int = 0
     digest: str = ""
     sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Cards for a run that is not to read the whole archive.
+
+    Attributes:
+        cards: In the order of the walk.
+        totals: What the walk that found them passed by.
+    """
+
+    cards: Iterable[CardRef]
+    totals: WalkTotals
 
 
 def shard_digest(cards: Iterable[CardRef]) -> str:

@@ -16,7 +16,7 @@ from vin_batch.batch.atomic import write_atomic
 from vin_batch.batch.host import host_name, now, resident_bytes
 from vin_batch.batch.plan import shard_digest
 from vin_batch.batch.readings_schema import readings_to_table, serialise
-from vin_batch.batch.receipts import ReaderPart, Receipt, ShardState, encode_contents, save_receipt
+from vin_batch.batch.receipts import ReaderPart, Receipt, ShardState, encode_digests, save_receipt
 from vin_batch.batch.rundir import RunDir
 from vin_batch.records import BoxIssue, CardPack, CardRef, Reading
 from vin_batch.vin.alphabet import VIN_LENGTH
@@ -30,6 +30,7 @@ class Evidence:
         state: How the shard ended.
         stat_digest: See ``Receipt``.
         content_digests: See ``Receipt``.
+        stamp_digests: See ``Receipt``.
         issues: Boxes by issue code.
         extra_boxes: Image files that were no box.
         ignored_files: Other files.
@@ -43,6 +44,7 @@ class Evidence:
     state: ShardState
     stat_digest: str = ""
     content_digests: str = ""
+    stamp_digests: str = ""
     issues: Mapping[str, int] = field(default_factory=dict)
     extra_boxes: int = 0
     ignored_files: int = 0
@@ -118,6 +120,7 @@ class Publisher:
             strikes=evidence.strikes,
             errors=evidence.errors,
             readers=evidence.readers,
+            stamp_digests=evidence.stamp_digests,
         )
         save_receipt(self.run, receipt)
         faults.point("publish:done")
@@ -131,7 +134,8 @@ def pack_evidence(
     return Evidence(
         state=ShardState.DONE,
         stat_digest=pack.stat_digest,
-        content_digests=encode_contents(pack.content_digests),
+        content_digests=encode_digests(pack.content_digests),
+        stamp_digests=encode_digests(pack.stamp_digests),
         issues=count_issues(pack.issues),
         extra_boxes=int(pack.extra_boxes.sum()),
         ignored_files=int(pack.ignored_files.sum()),

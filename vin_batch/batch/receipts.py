@@ -87,6 +87,8 @@ class Receipt:
         strikes: Worker deaths and time-outs with this shard in flight.
         errors: First few unexpected errors, for people.
         readers: Who read the shard, in order; empty where nobody did.
+        stamp_digests: Base64 of ``uint8[cards, 8]``, digests over names, sizes and times of
+            the box files when they were read; empty where they were not.
     """
 
     shard: int
@@ -113,6 +115,7 @@ class Receipt:
     strikes: int
     errors: tuple[str, ...] = field(default=())
     readers: tuple[ReaderPart, ...] = field(default=())
+    stamp_digests: str = ""
 
     @property
     def failed_cards(self) -> int:
@@ -121,14 +124,20 @@ class Receipt:
 
     def contents(self) -> NDArray[np.uint8] | None:
         """Content digests ``uint8[cards, 8]``, None where nothing was read."""
-        if not self.content_digests:
+        return self._decoded(self.content_digests)
+
+    def stamps(self) -> NDArray[np.uint8] | None:
+        """Stamp digests ``uint8[cards, 8]``, None where nothing was read or none were kept."""
+        return self._decoded(self.stamp_digests)
+
+    def _decoded(self, digests: str) -> NDArray[np.uint8] | None:
+        if not digests:
             return None
-        raw = base64.b64decode(self.content_digests)
-        return np.frombuffer(raw, dtype=np.uint8).reshape(self.cards, -1)
+        return np.frombuffer(base64.b64decode(digests), dtype=np.uint8).reshape(self.cards, -1)
 
 
-def encode_contents(digests: NDArray[np.uint8]) -> str:
-    """Text form of content digests ``uint8[n, 8]``."""
+def encode_digests(digests: NDArray[np.uint8]) -> str:
+    """Text form of digests ``uint8[n, 8]``."""
     return base64.b64encode(np.ascontiguousarray(digests).tobytes()).decode("ascii")
 
 
@@ -154,6 +163,7 @@ def receipt_from_json(data: bytes) -> Receipt:
         receipt = Receipt(**document)
         _check_types(receipt)
         receipt.contents()
+        receipt.stamps()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ReceiptError(repr(error)) from error
     return receipt

@@ -19,6 +19,8 @@ class Reason(StrEnum):
     """The card has no box image at all."""
     NOT_READ = "not_read"
     """The process that should have read the card died, again and again."""
+    CHANGED_WHILE_READING = "changed_while_reading"
+    """The card's folder changed or vanished before it could be read."""
     TOO_FEW_BOXES = "too_few_boxes"
     """Fewer boxes gave evidence than ``DecisionPolicy.min_read_boxes``."""
     ZERO_PADDED_NUMBER = "zero_padded_number"
@@ -60,10 +62,12 @@ REASON_OF_ISSUE: Final = {
     BoxIssue.BLANK: Reason.BLANK_BOXES,
     BoxIssue.BLOT: Reason.BLOT_BOXES,
     BoxIssue.NOT_READ: Reason.NOT_READ,
+    BoxIssue.CHANGED_WHILE_READING: Reason.CHANGED_WHILE_READING,
 }
 """What each issue of a box is called among the reasons of its card."""
 LOST_ISSUES: Final = frozenset(
-    {issue for issue in BoxIssue if issue.is_file_failure} | {BoxIssue.NOT_READ}
+    {issue for issue in BoxIssue if issue.is_file_failure}
+    | {BoxIssue.NOT_READ, BoxIssue.CHANGED_WHILE_READING}
 )
 """Boxes that exist on the card and might be read once their files are repaired."""
 
