@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from batch_fakes import box_png, make_card
+from hostile_privilege import like_any_user
 from vin_batch.archive import (
     ArchiveRoot,
     ListingChangedError,
@@ -83,10 +84,24 @@ def test_fifo_does_not_block(root: ArchiveRoot, tmp_path: Path) -> None:
     assert issues(root) == [BoxIssue.UNREADABLE_FILE] * 17
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_file_without_permission(root: ArchiveRoot, tmp_path: Path) -> None:
     (tmp_path / "card" / "02.png").chmod(0)
-    assert issues(root)[1] is BoxIssue.UNREADABLE_FILE
+    with like_any_user():
+        found = issues(root)
+    assert [issue is BoxIssue.UNREADABLE_FILE for issue in found] == [n == 1 for n in range(17)]
+
+
+@pytest.mark.parametrize("mode", [0o444, 0o000])
+def test_folder_without_permission(root: ArchiveRoot, tmp_path: Path, mode: int) -> None:
+    """A folder that may be listed and not entered, and one that may be neither."""
+    card = only_card(root)
+    (tmp_path / "card").chmod(mode)
+    with like_any_user():
+        boxes = read_card(root, card).boxes
+        again = list(walk(root))
+    (tmp_path / "card").chmod(0o755)
+    assert [box.issue for box in boxes] == [BoxIssue.UNREADABLE_FILE] * 17
+    assert again == ([card] if mode else [])
 
 
 def test_error_while_reading(root: ArchiveRoot, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +155,7 @@ def test_folder_that_may_not_be_listed_gives_unreadable_boxes(
 ) -> None:
     card = only_card(root)
 
-    def refuse(path: bytes) -> object:
+    def refuse(folder: int) -> object:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "scandir", refuse)

@@ -99,15 +99,15 @@ def test_unreadable_folder_is_counted_and_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_archive(tmp_path, 12)
-    scandir = os.scandir
+    open_ = os.open
 
-    def refuse(path: bytes) -> object:
+    def refuse(path: bytes, *arguments: int, **options: int) -> int:
         if path.endswith(b"card_0007"):
             raise PermissionError(13, "Permission denied")
-        return scandir(path)
+        return open_(path, *arguments, **options)
 
     root = open_archive(tmp_path)
-    monkeypatch.setattr(os, "scandir", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     totals = WalkTotals()
     cards = [card.card_id for card in walk(root, totals)]
     assert len(cards) == 11

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from vin_batch.archive.beneath import opened_folder
 from vin_batch.archive.names import BoxLayout, lay_out, listing_digest
-from vin_batch.archive.walk import ArchiveRoot, list_folder, relative_path
+from vin_batch.archive.walk import ArchiveRoot, list_opened, relative_path
 from vin_batch.records import BoxIssue, CardRef
 from vin_batch.vin.alphabet import VIN_LENGTH
 
@@ -64,8 +67,12 @@ class ListingChangedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Located:
+    """A card folder that is open, and what it holds."""
+
+    root: ArchiveRoot
+    folder: int
     layout: BoxLayout
-    paths: tuple[bytes | None, ...]
+    links: dict[bytes, bytes]
     ignored_files: int
 
 
@@ -78,20 +85,12 @@ def read_card(root: ArchiveRoot, ref: CardRef) -> CardFiles:
     Raises:
         ListingChangedError: Files were added, removed or renamed since the walk.
     """
-    located = _locate(root, ref)
-    if located is None:
-        unreadable = BoxFile(b"", BoxIssue.UNREADABLE_FILE, None)
-        return CardFiles((unreadable,) * VIN_LENGTH, 0, 0)
-    boxes = []
-    for position, path in enumerate(located.paths, start=1):
-        if path is not None:
-            name = located.layout.boxes[position - 1] or b""
-            boxes.append(read_box(path, name))
-        else:
-            duplicate = position in located.layout.duplicates
-            issue = BoxIssue.DUPLICATE if duplicate else BoxIssue.MISSING
-            boxes.append(BoxFile(b"", issue, None))
-    return CardFiles(tuple(boxes), located.layout.extra, located.ignored_files)
+    with _located(root, ref) as card:
+        if card is None:
+            unreadable = BoxFile(b"", BoxIssue.UNREADABLE_FILE, None)
+            return CardFiles((unreadable,) * VIN_LENGTH, 0, 0)
+        boxes = tuple(_box(card, position) for position in range(1, VIN_LENGTH + 1))
+        return CardFiles(boxes, card.layout.extra, card.ignored_files)
 
 
 def stamp_card(root: ArchiveRoot, ref: CardRef) -> tuple[FileStamp | None, ...]:
@@ -100,42 +99,79 @@ def stamp_card(root: ArchiveRoot, ref: CardRef) -> tuple[FileStamp | None, ...]:
     Raises:
         ListingChangedError: Files were added, removed or renamed since the walk.
     """
-    located = _locate(root, ref)
-    if located is None:
-        return (None,) * VIN_LENGTH
-    names = located.layout.boxes
-    return tuple(
-        _stamp(path, name or b"") if path is not None else None
-        for path, name in zip(located.paths, names, strict=True)
-    )
+    with _located(root, ref) as card:
+        if card is None:
+            return (None,) * VIN_LENGTH
+        return tuple(None if name is None else _box_stamp(card, name) for name in card.layout.boxes)
 
 
-def read_box(path: bytes, name: bytes) -> BoxFile:
+def read_box(path: bytes, name: bytes, folder: int | None = None) -> BoxFile:
     """Read one regular file that is not larger than a box crop can be.
 
     Args:
         path: Where it lies; no symbolic link.
         name: Its name in the card folder.
+        folder: Descriptor of the folder that a relative path starts from.
     """
     try:
-        descriptor = os.open(path, _OPEN_FLAGS)
+        # Opening a device may already do something to it, so that looking comes first.
+        if not stat.S_ISREG(os.lstat(path, dir_fd=folder).st_mode):
+            return BoxFile(b"", BoxIssue.UNREADABLE_FILE, _stamp(path, name, folder))
+        descriptor = os.open(path, _OPEN_FLAGS, dir_fd=folder)
+        try:
+            return _read_open(descriptor, name)
+        finally:
+            os.close(descriptor)
     except OSError:
-        return BoxFile(b"", BoxIssue.UNREADABLE_FILE, _stamp(path, name))
+        return BoxFile(b"", BoxIssue.UNREADABLE_FILE, _stamp(path, name, folder))
+
+
+def _read_open(descriptor: int, name: bytes) -> BoxFile:
+    info = os.fstat(descriptor)
+    stamp = FileStamp(name, info.st_size, info.st_mtime_ns)
+    if not stat.S_ISREG(info.st_mode):
+        return BoxFile(b"", BoxIssue.UNREADABLE_FILE, stamp)
+    # A file may grow while it is read.
+    data = b"" if info.st_size > MAX_FILE_BYTES else _read_all(descriptor, info.st_size)
+    if max(info.st_size, len(data)) > MAX_FILE_BYTES:
+        return BoxFile(b"", BoxIssue.OVERSIZED, stamp)
+    return BoxFile(data, BoxIssue.NONE if data else BoxIssue.EMPTY_FILE, stamp)
+
+
+def _box(card: _Located, position: int) -> BoxFile:
+    name = card.layout.boxes[position - 1]
+    if name is None:
+        duplicate = position in card.layout.duplicates
+        return BoxFile(b"", BoxIssue.DUPLICATE if duplicate else BoxIssue.MISSING, None)
+    if name not in card.links:
+        return read_box(name, name, card.folder)
     try:
-        info = os.fstat(descriptor)
-        stamp = FileStamp(name, info.st_size, info.st_mtime_ns)
-        if not stat.S_ISREG(info.st_mode):
-            return BoxFile(b"", BoxIssue.UNREADABLE_FILE, stamp)
-        if info.st_size > MAX_FILE_BYTES:
-            return BoxFile(b"", BoxIssue.OVERSIZED, stamp)
-        data = _read_all(descriptor, info.st_size)
+        with _behind_link(card, name) as (folder, target):
+            return read_box(target, name, folder)
     except OSError:
-        return BoxFile(b"", BoxIssue.UNREADABLE_FILE, _stamp(path, name))
-    finally:
-        os.close(descriptor)
-    if not data:
-        return BoxFile(b"", BoxIssue.EMPTY_FILE, stamp)
-    return BoxFile(data, BoxIssue.NONE, stamp)
+        return BoxFile(b"", BoxIssue.UNREADABLE_FILE, None)
+
+
+def _box_stamp(card: _Located, name: bytes) -> FileStamp | None:
+    if name not in card.links:
+        return _stamp(name, name, card.folder)
+    try:
+        with _behind_link(card, name) as (folder, target):
+            return _stamp(target, name, folder)
+    except OSError:
+        return None
+
+
+@contextmanager
+def _behind_link(card: _Located, name: bytes) -> Iterator[tuple[int, bytes]]:
+    """Open the folder of the file that a link leads to; also give its name there.
+
+    The target was resolved when the folder was listed; if any part of it is a link by now,
+    it is refused.
+    """
+    parent, _, target = card.links[name].rpartition(b"/")
+    with opened_folder(card.root.real, parent, to_list=False) as folder:
+        yield folder, target
 
 
 def _read_all(descriptor: int, size: int) -> bytes:
@@ -150,27 +186,39 @@ def _read_all(descriptor: int, size: int) -> bytes:
     return b"".join(chunks)
 
 
-def _locate(root: ArchiveRoot, ref: CardRef) -> _Located | None:
-    folder = root.join(relative_path(ref))
-    try:
-        listing = list_folder(folder, root.real)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ListingChangedError(ref.card_id) from error
-    except OSError:
-        return None
-    if listing_digest(listing.images) != ref.digest:
-        raise ListingChangedError(ref.card_id)
-    layout = lay_out(listing.images)
-    paths = tuple(
-        None if name is None else listing.links.get(name, folder + b"/" + name)
-        for name in layout.boxes
-    )
-    return _Located(layout, paths, listing.ignored_files)
+@contextmanager
+def _located(root: ArchiveRoot, ref: CardRef) -> Iterator[_Located | None]:
+    """Open a card's folder; None where the system refuses."""
+    relative = relative_path(ref)
+    with _opened(root, ref) as folder:
+        try:
+            listing = None if folder is None else list_opened(folder, root, relative)
+        except OSError:
+            listing = None
+        if folder is None or listing is None:
+            yield None
+            return
+        if listing_digest(listing.images) != ref.digest:
+            raise ListingChangedError(ref.card_id)
+        layout = lay_out(listing.images)
+        yield _Located(root, folder, layout, listing.links, listing.ignored_files)
 
 
-def _stamp(path: bytes, name: bytes) -> FileStamp | None:
+@contextmanager
+def _opened(root: ArchiveRoot, ref: CardRef) -> Iterator[int | None]:
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(opened_folder(root.path, relative_path(ref)))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise ListingChangedError(ref.card_id) from error
+        except OSError:
+            folder = None
+        yield folder
+
+
+def _stamp(path: bytes, name: bytes, folder: int | None = None) -> FileStamp | None:
     try:
-        info = os.lstat(path)
+        info = os.lstat(path, dir_fd=folder)
     except OSError:
         return None
     return FileStamp(name, info.st_size, info.st_mtime_ns)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from vin_batch.archive.beneath import opened_folder
 from vin_batch.archive.names import (
     card_id_of,
     is_hidden,
@@ -20,6 +21,8 @@ from vin_batch.records import CardRef
 
 MAX_EXAMPLES: Final = 20
 """Paths of unreadable folders that are kept by name; the rest are only counted."""
+MAX_EXAMPLE_LENGTH: Final = 300
+"""Characters of such a path that are kept, its end; a hostile one may have 100,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class Listing:
 
     Attributes:
         images: Names of image files.
-        links: Real paths of those images that are links within the archive.
+        links: Paths below the real root of the images behind those names that are links.
         folders: Names of sub-folders.
     """
 
@@ -127,7 +130,7 @@ def walk(root: ArchiveRoot, totals: WalkTotals | None = None) -> Iterator[CardRe
             stack.pop()
             continue
         try:
-            listing = list_folder(root.join(relative), root.real)
+            listing = list_folder(root, relative)
         except OSError as error:
             _note_unreadable(totals, relative, error)
             continue
@@ -150,24 +153,36 @@ def relative_path(ref: CardRef) -> bytes:
     return plain_bytes_of(ref.card_id) if ref.path is None else ref.path
 
 
-def list_folder(path: bytes, real_root: bytes) -> Listing:
+def list_folder(root: ArchiveRoot, relative: bytes = b"") -> Listing:
     """List one folder; no file is opened and, links apart, none is looked up.
 
+    Args:
+        root: The archive.
+        relative: Path of the folder below it.
+
     Raises:
-        OSError: The folder cannot be listed completely.
+        OSError: The folder cannot be listed completely, or is reached through a link.
     """
+    with opened_folder(root.path, relative) as folder:
+        return list_opened(folder, root, relative)
+
+
+def list_opened(folder: int, root: ArchiveRoot, relative: bytes) -> Listing:
+    """List a folder that is open for listing; see ``list_folder``."""
     listing = Listing([], {}, [])
-    with os.scandir(path) as entries:
+    with os.scandir(folder) as entries:
         for entry in entries:
-            _sort_in(listing, entry, real_root)
+            _sort_in(listing, entry, root, relative)
     return listing
 
 
-def _sort_in(listing: Listing, entry: os.DirEntry[bytes], real_root: bytes) -> None:
-    name = entry.name
+def _sort_in(listing: Listing, entry: os.DirEntry[str], root: ArchiveRoot, relative: bytes) -> None:
+    name = os.fsencode(entry.name)
     if entry.is_symlink():
-        target = _target_inside(entry.path, real_root)
-        if target is None or is_hidden(name) or not is_image_name(name):
+        target = None
+        if is_image_name(name) and not is_hidden(name):
+            target = _target_inside(root.join(relative) + b"/" + name, root.real)
+        if target is None:
             listing.links_skipped += 1
             return
         listing.links[name] = target
@@ -184,11 +199,13 @@ def _sort_in(listing: Listing, entry: os.DirEntry[bytes], real_root: bytes) -> N
 
 
 def _target_inside(link: bytes, real_root: bytes) -> bytes | None:
+    """Path below the real root of the regular file that a link leads to."""
+    prefix = real_root.rstrip(b"/") + b"/"
     target = os.path.realpath(link)
-    if not target.startswith(real_root.rstrip(b"/") + b"/"):
+    if not target.startswith(prefix):
         return None
     try:
-        return target if stat.S_ISREG(os.lstat(target).st_mode) else None
+        return target.removeprefix(prefix) if stat.S_ISREG(os.lstat(target).st_mode) else None
     except OSError:
         return None
 
@@ -210,4 +227,8 @@ def _count(totals: WalkTotals, listing: Listing) -> None:
 def _note_unreadable(totals: WalkTotals, relative: bytes, error: OSError) -> None:
     totals.unreadable_folders += 1
     if len(totals.unreadable_examples) < MAX_EXAMPLES:
-        totals.unreadable_examples.append(f"{card_id_of(relative)}: {error.strerror}")
+        totals.unreadable_examples.append(f"{_shortened(card_id_of(relative))}: {error.strerror}")
+
+
+def _shortened(path: str) -> str:
+    return path if len(path) <= MAX_EXAMPLE_LENGTH else "…" + path[1 - MAX_EXAMPLE_LENGTH :]

@@ -30,7 +30,7 @@ def read_folder(folder: str | os.PathLike[str], prepare: Prepare) -> CardPack:
         ArchiveError: The folder cannot be listed, holds no image, or changes meanwhile.
     """
     root: ArchiveRoot = open_archive(folder)
-    images = list_folder(root.path, root.real).images
+    images = list_folder(root).images
     if not images:
         raise ArchiveError(
             f"{os.fspath(folder)} holds no image",
