@@ -21,6 +21,8 @@ DEVICES: Final = ("auto", "cpu", "gpu")
 ENGINES: Final = ("local",)
 SECOND_READERS: Final = ("off", "review", "all")
 CHANGES: Final = ("stop", "card")
+FILE_MODES: Final = ("0640", "0600")
+"""Permissions of what a run writes: readings are personal data, so nobody else may read."""
 DEFAULT_SHARD_SIZE: Final = 1000
 """Cards; 13 MB of pixels, and about a second of work lost when a shard is interrupted."""
 
@@ -32,7 +34,7 @@ MAX_WORKERS: Final = 1024
 MAX_SHARD_SIZE: Final = 100_000
 """Cards; beyond that the pixels in flight exceed the memory of common machines."""
 
-_PATHS: Final = ("archive", "output", "model")
+_PATHS: Final = ("archive", "output", "model", "textfile")
 
 
 def default_workers() -> int:
@@ -60,6 +62,9 @@ class RunConfig:
             those that would go to review, or ``all``.
         changes: What becomes of a run under which the archive changes: ``stop`` with exit
             code 4, or a failed row for each ``card`` that changed before it was read.
+        file_mode: Permissions of new files, octal, before the umask; folders can also be
+            searched by whoever may read them.
+        textfile: File for the metrics of each session, for node_exporter; None for none.
     """
 
     archive: Path
@@ -73,6 +78,13 @@ class RunConfig:
     shard_timeout: float
     second_reader: str
     changes: str
+    file_mode: str
+    textfile: Path | None
+
+    @property
+    def permissions(self) -> int:
+        """``file_mode`` as a number."""
+        return int(self.file_mode, 8)
 
     def fingerprint(self, card: ModelCard, second: Parameters | None = None) -> dict[str, Any]:
         """Everything that changes results, flat and comparable; not workers or device.
@@ -137,6 +149,8 @@ def load_config(file: Path | None, flags: Mapping[str, Any]) -> RunConfig:
         "shard_timeout": DEFAULT_SHARD_TIMEOUT,
         "second_reader": "off",
         "changes": "stop",
+        "file_mode": FILE_MODES[0],
+        "textfile": None,
     }
     values |= _read_toml(file) if file else {}
     values |= {name: value for name, value in flags.items() if value is not None}
@@ -171,6 +185,8 @@ def validated(values: Mapping[str, Any]) -> RunConfig:
         # Runs that began before there was a second reader do not name one.
         second_reader=_choice({"second_reader": "off", **values}, "second_reader", SECOND_READERS),
         changes=_choice({"changes": "stop", **values}, "changes", CHANGES),
+        file_mode=_mode(values.get("file_mode", FILE_MODES[0])),
+        textfile=None if values.get("textfile") is None else _textfile(values),
     )
     _keep_apart(config)
     return config
@@ -198,6 +214,22 @@ def _path(values: Mapping[str, Any], name: str) -> Path:
         raise UsageError(f"{name} is not a path: {value!r}")
     # Links are kept: what the operator calls the archive is what messages should call it.
     return Path(os.path.abspath(value))  # noqa: PTH100
+
+
+def _mode(value: object) -> str:
+    # TOML has octal numbers, too: 0o640.
+    text = f"{value:04o}" if isinstance(value, int) and value in {0o640, 0o600} else value
+    return _choice({"file_mode": text}, "file_mode", FILE_MODES)
+
+
+def _textfile(values: Mapping[str, Any]) -> Path:
+    path = _path(values, "textfile")
+    if path.suffix != ".prom":
+        raise UsageError(
+            f"textfile {path} does not end in .prom",
+            "node_exporter reads the *.prom files of its textfile directory, and no others.",
+        )
+    return path
 
 
 def _choice(values: Mapping[str, Any], name: str, allowed: tuple[str, ...]) -> str:

@@ -83,7 +83,7 @@ def test_results_may_not_lie_in_the_archive(tmp_path: Path) -> None:
 
 
 def test_settings_survive_the_run_directory(tmp_path: Path) -> None:
-    config = make_config(tmp_path, limit=3)
+    config = make_config(tmp_path, limit=3, file_mode="0600", textfile=tmp_path / "v.prom")
     assert validated(config.as_dict()) == config
 
 
@@ -99,8 +99,15 @@ def test_fingerprint_has_what_changes_results_and_nothing_else(tmp_path: Path) -
         "workers": 9,
         "engine": "other",
         "shard_timeout": 1.0,
+        "file_mode": "0600",
+        "textfile": Path("/v.prom"),
     }
-    relevant: dict[str, object] = {"shard_size": 9, "limit": 9, "second_reader": "review"}
+    relevant: dict[str, object] = {
+        "shard_size": 9,
+        "limit": 9,
+        "second_reader": "review",
+        "changes": "card",
+    }
     assert neutral.keys() | relevant.keys() == set(SETTINGS), "a new setting must be sorted in"
     for name, value in (neutral | relevant).items():
         changed: RunConfig = replace(config, **{name: value})  # type: ignore[arg-type]
@@ -117,3 +124,27 @@ def test_fingerprint_sees_model_and_policy(tmp_path: Path) -> None:
         make_model(tmp_path / "other temperature", temperature=2.0),
     ):
         assert config.fingerprint(load_model_card(other)) != before
+
+
+@pytest.mark.parametrize("text", ["'0600'", "0o600", "384"])
+def test_file_mode_is_octal(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "job.toml"
+    file.write_text(f"[run]\nfile_mode = {text}")
+    config = load_config(file, {"archive": "a", "output": "b"})
+    assert (config.file_mode, config.permissions) == ("0600", 0o600)
+    assert load_config(None, {"archive": "a", "output": "b"}).permissions == 0o640
+
+
+@pytest.mark.parametrize("value", ["0644", "0660", "640", "rw-r-----", "", 640, True, 0o777])
+def test_readings_are_never_open_to_everybody(value: object) -> None:
+    with pytest.raises(UsageError, match="file_mode"):
+        load_config(None, {"archive": "a", "output": "b", "file_mode": value})
+
+
+def test_textfile_must_be_one_that_node_exporter_reads(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="prom"):
+        load_config(None, {"archive": "a", "output": "b", "textfile": "/x/metrics.txt"})
+    file = tmp_path / "job.toml"
+    file.write_text("[run]\ntextfile = 'v.prom'")
+    config = load_config(file, {"archive": "a", "output": "b"})
+    assert config.textfile == tmp_path / "v.prom"

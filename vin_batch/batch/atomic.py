@@ -1,4 +1,8 @@
-"""Files that are either whole or absent, whatever happens while they are written."""
+"""Files that are either whole or absent, whatever happens while they are written.
+
+Readings are personal data: what is made here is closed to everybody but the owner and, to
+read, the group, from its first moment. The caller's umask can close it further, never open it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -13,6 +18,11 @@ from vin_batch.batch import faults
 from vin_batch.errors import DiskError
 
 TMP_SUFFIX: Final = ".tmp"
+DEFAULT_MODE: Final = 0o640
+"""Permissions of new files; see ``file_mode``."""
+
+_MODE: ContextVar[int] = ContextVar("vin_batch_file_mode", default=DEFAULT_MODE)
+_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 _ADVICE: Final = {
     errno.ENOSPC: "Free some space; the same command then resumes.",
@@ -44,7 +54,47 @@ def disk_errors(doing: str, path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def atomic_file(path: Path, label: str = "file") -> Iterator[BinaryIO]:
+def file_mode(mode: int) -> Iterator[None]:
+    """Give files and folders that this thread makes within the block other permissions.
+
+    Args:
+        mode: Of files, e.g. ``0o600``; folders may be searched by whoever may read them.
+    """
+    token = _MODE.set(mode)
+    try:
+        yield
+    finally:
+        _MODE.reset(token)
+
+
+def current_mode() -> int:
+    """Permissions of new files, before the umask."""
+    return _MODE.get()
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it that are missing; an existing one stays as it is.
+
+    Raises:
+        DiskError: The system refused.
+    """
+    with disk_errors("create", path):
+        missing = [path, *path.parents]
+        for folder in reversed([each for each in missing if not each.exists()]):
+            folder.mkdir(mode=_searchable(_MODE.get()), exist_ok=True)
+        if not path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+
+
+def _searchable(mode: int) -> int:
+    """Permissions of a folder for files of ``mode``: who may read may search."""
+    return mode | (mode & 0o444) >> 2
+
+
+@contextmanager
+def atomic_file(
+    path: Path, label: str = "file", public_mode: int | None = None
+) -> Iterator[BinaryIO]:
     """Open a file for writing that takes its name only when it is complete and on disk.
 
     The bytes go to a hidden neighbour, which is flushed to the disk and renamed; then the
@@ -54,6 +104,8 @@ def atomic_file(path: Path, label: str = "file") -> Iterator[BinaryIO]:
     Args:
         path: The final name; its folder must exist.
         label: Prefix of the crash points that tests may use.
+        public_mode: Permissions whatever the umask, for a file that others must read and
+            that holds nothing personal.
 
     Raises:
         DiskError: The system refused.
@@ -61,7 +113,7 @@ def atomic_file(path: Path, label: str = "file") -> Iterator[BinaryIO]:
     temporary = path.with_name(f".{path.name}{TMP_SUFFIX}")
     try:
         with disk_errors("write", path):
-            with temporary.open("wb") as file:
+            with _create(temporary, public_mode) as file:
                 yield file
                 faults.point(f"{label}:written")
                 file.flush()
@@ -76,9 +128,21 @@ def atomic_file(path: Path, label: str = "file") -> Iterator[BinaryIO]:
         raise
 
 
-def write_atomic(path: Path, data: bytes, label: str = "file") -> None:
+def _create(temporary: Path, public_mode: int | None) -> BinaryIO:
+    # What a dead writer left may be open to others: its permissions would stay.
+    temporary.unlink(missing_ok=True)
+    mode = _MODE.get() if public_mode is None else public_mode
+    descriptor = os.open(temporary, _CREATE, mode)
+    if public_mode is not None:
+        os.fchmod(descriptor, public_mode)
+    return os.fdopen(descriptor, "wb")
+
+
+def write_atomic(
+    path: Path, data: bytes, label: str = "file", public_mode: int | None = None
+) -> None:
     """Write a whole file atomically; see ``atomic_file``."""
-    with atomic_file(path, label) as file:
+    with atomic_file(path, label, public_mode) as file:
         file.write(data)
 
 

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vin_batch.batch.atomic import file_mode
 from vin_batch.batch.host import now
 from vin_batch.batch.ledger import (
     RunRecord,
@@ -123,8 +124,9 @@ def run_job(
         VinBatchError: See its subclasses; everything finished so far is safe.
     """
     run = RunDir(config.output)
-    prepare_directory(run)
-    with StopSignals() as signals, hold(run.lock):
+    with file_mode(config.permissions):
+        prepare_directory(run)
+    with file_mode(config.permissions), StopSignals() as signals, hold(run.lock):
         prepare_locked(run)
         card = load_model_card(config.model)
         require_vin_classes(card)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from vin_batch.batch.atomic import disk_errors
+from vin_batch.batch.atomic import current_mode, disk_errors
 from vin_batch.errors import LockedError
 
 ATTEMPTS: Final = 4
@@ -31,7 +31,7 @@ def hold(path: Path) -> Iterator[None]:
         DiskError: The lock file cannot be opened, or the file system has no locks.
     """
     with disk_errors("open", path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, current_mode())
     try:
         with disk_errors("lock", path):
             locked = _try_lock(descriptor)

@@ -6,14 +6,17 @@ import hashlib
 import json
 import logging
 import os
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from vin_batch._version import __version__
 from vin_batch.archive import ArchiveRoot, WalkTotals, open_archive, walk
-from vin_batch.batch.atomic import disk_errors, sweep
+from vin_batch.batch.about import note
+from vin_batch.batch.atomic import disk_errors, make_folder, sweep
+from vin_batch.batch.changes import MAX_EXAMPLES
 from vin_batch.batch.host import host_name, now, versions
 from vin_batch.batch.ledger import RunRecord, load_run, save_run
 from vin_batch.batch.plan import Plan, Selection, write_plan
@@ -33,6 +36,9 @@ from vin_batch.records import CardRef
 from vin_batch.second_reader.parameters import Parameters
 
 logger = logging.getLogger(__name__)
+
+TELL_SECONDS: Final = 60.0
+"""Least time between two log lines about one walk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +69,8 @@ def prepare_directory(run: RunDir) -> None:
         UsageError: It holds other files and no run.
         DiskError: It cannot be made, or has receipts but lost its ``run.json``.
     """
-    with disk_errors("create", run.root):
-        run.root.mkdir(parents=True, exist_ok=True)
+    make_folder(run.root)
+    with disk_errors("read", run.root):
         foreign = sorted(path.name for path in run.root.iterdir() if not is_own_name(path.name))
     if foreign and not run.is_run():
         raise UsageError(
@@ -89,8 +95,7 @@ def prepare_locked(run: RunDir) -> None:
     if swept:
         logger.info("removed %d unfinished files of an interrupted run", swept)
     for folder in folders[1:]:
-        with disk_errors("create", folder):
-            folder.mkdir(exist_ok=True)
+        make_folder(folder)
 
 
 def open_run(
@@ -125,10 +130,12 @@ def open_run(
     fingerprint = config.fingerprint(card, second)
     if run.is_run():
         record = load_run(run)
+        note(run_id=record.run_id)
         compare_fingerprints(record, fingerprint)
         plan = open_plan(run, record)
         if config.changes == "stop":
-            compare_archive(plan, root, config.limit, check)
+            logger.info("comparing %s with the plan", config.archive)
+            compare_archive(plan, root, config.limit, telling(check, "compared with the plan"))
     else:
         chosen = selection or _all_cards(config, root)
         record, plan = _begin(run, config, card, chosen, fingerprint, check=check)
@@ -141,9 +148,32 @@ def open_run(
     )
     done = finished_shards(run, record, plan)
     if config.changes == "stop":
-        check_finished(run, plan, root, set(done) - set(again), check)
+        watched = telling(check, "of finished shards looked at again")
+        check_finished(run, plan, root, set(done) - set(again), watched)
     save_run(run, record)
+    if done:
+        logger.info("%d of %d shards are done already", len(done), plan.shards)
     return OpenRun(run, config, record, plan, root, done)
+
+
+def telling(check: Callable[[], None], what: str) -> Callable[[], None]:
+    """A check that also says in the log now and then how many cards it was called for.
+
+    Args:
+        check: Called for each card; may raise to stop.
+        what: What was done to these cards, e.g. ``found so far``.
+    """
+    cards, told = 0, time.monotonic()
+
+    def ask() -> None:
+        nonlocal cards, told
+        check()
+        cards += 1
+        if time.monotonic() - told >= TELL_SECONDS:
+            told = time.monotonic()
+            logger.info("%d cards %s", cards, what)
+
+    return ask
 
 
 def run_id_of(plan_digest: str, fingerprint: Mapping[str, Any]) -> str:
@@ -161,7 +191,8 @@ def _begin(
     *,
     check: Callable[[], None],
 ) -> tuple[RunRecord, Plan]:
-    summary = write_plan(run, heeding(selection.cards, check), config.shard_size)
+    cards = heeding(selection.cards, telling(check, "found so far"))
+    summary = write_plan(run, cards, config.shard_size)
     record = RunRecord(
         run_id=run_id_of(summary.digest, fingerprint),
         created_at=now(),
@@ -183,8 +214,15 @@ def _begin(
         },
         walk=selection.totals.as_dict(),
     )
+    note(run_id=record.run_id)
     save_run(run, record)
     logger.info("planned %d cards in %d shards", summary.cards, summary.shards)
+    if selection.totals.unreadable_folders:
+        logger.warning(
+            "%d folders of the archive could not be listed, their cards are missing: %s",
+            selection.totals.unreadable_folders,
+            "; ".join(selection.totals.unreadable_examples[:MAX_EXAMPLES]),
+        )
     return record, Plan(run)
 
 
