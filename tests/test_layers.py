@@ -19,7 +19,7 @@ JOBS = PACKAGE.parent / "jobs"
 LEVELS = {
     0: ("_version", "errors", "records", "vin.alphabet"),
     1: ("archive", "preprocess", "vin", "synthesis", "classifier", "second_reader"),
-    2: ("", "batch", "config", "export", "report"),
+    2: ("", "batch", "config", "corrections", "export", "report"),
     3: ("training",),
     4: ("commands", "cli", "__main__"),
 }

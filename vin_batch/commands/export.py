@@ -4,9 +4,26 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Final
 
-from vin_batch.errors import ExitCode, UsageError
+from vin_batch.errors import DiskError, ExitCode, UsageError
+
+FILE_TARGETS: Final = ("csv", "package")
+URL_TARGETS: Final = ("postgresql:", "postgres:", "duckdb:", "sqlite:")
+_EPILOG: Final = """\
+targets:
+  csv                  one flat file, -o FILE (default: RUN_DIR/readings.csv)
+  package DIR          accepted and review files as CSV and Parquet, with a manifest
+  postgresql://...     tables and views of a PostgreSQL database; passwords come from
+                       ~/.pgpass, PGPASSWORD or PGPASSFILE, never from the command line
+  duckdb:FILE          the same in one file of DuckDB
+  sqlite:FILE          the same in one file of SQLite
+
+Only a complete run is exported unless --partial is given. Corrections that were imported
+into RUN_DIR are applied; --corrections names further folders that hold some.
+"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -14,18 +31,63 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "export",
         help="write the readings of a run for another system",
-        description="Writes the readings of a finished run as one flat file.",
+        description="Writes the readings of a finished run for another system.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR")
-    parser.add_argument("--to", required=True, choices=("csv",), help="format of the file")
+    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", nargs="?")
+    parser.add_argument("--to", nargs="+", action=_Target, metavar="TARGET", help="see below")
+    parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="file or directory")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="default: RUN_DIR/readings.csv"
+        "--partial", action="store_true", help="export what an unfinished run has so far"
     )
     parser.add_argument(
-        "--partial",
-        action="store_true",
-        help="export what an unfinished run has so far; needs -o",
+        "--corrections", type=Path, action="append", default=[], metavar="DIR",
+        help="folder that holds a corrections/ layer; may be repeated",
+    )  # fmt: skip
+    package = parser.add_argument_group("package")
+    package.add_argument("--check", type=Path, metavar="DIR", help="verify a package and stop")
+    package.add_argument("--replace", action="store_true", help="replace an older package")
+    package.add_argument("--delimiter", default=",", help="of the CSV files, e.g. ';'")
+    package.add_argument("--encoding", default="utf-8", help="of the CSV files, e.g. cp1251")
+    database = parser.add_argument_group("databases")
+    database.add_argument(
+        "--init", action="store_true", help="make or migrate the tables and stop, without RUN_DIR"
     )
+    database.add_argument("--schema", default="vin_batch", help="PostgreSQL schema")
+    database.add_argument(
+        "--retries", type=int, default=6, metavar="N", help="attempts after a lost connection"
+    )
+
+
+class _Target(argparse.Action):
+    """Takes ``--to package DIR`` as well as ``--to URL``."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        first, *rest = list(values or ())
+        if first not in FILE_TARGETS and not first.startswith(URL_TARGETS):
+            parser.error(
+                f"argument --to: {_kind(first)!r} is no target; choose from "
+                f"{', '.join(FILE_TARGETS)}, postgresql://..., duckdb:FILE, sqlite:FILE"
+            )
+        namespace.to = first
+        if first == "package" and rest:
+            namespace.output = Path(rest.pop(0))
+        if rest and namespace.run_dir is None:
+            namespace.run_dir = Path(rest.pop(0))
+        if rest:
+            parser.error(f"argument --to: unexpected {rest[0]!r}")
+
+
+def _kind(target: str) -> str:
+    """What may be repeated of a target in a message: it may hold a password."""
+    return target.partition(":")[0]
 
 
 def execute(args: argparse.Namespace) -> ExitCode:
@@ -33,7 +95,37 @@ def execute(args: argparse.Namespace) -> ExitCode:
 
     Raises:
         UsageError: The run is not complete, or the flags do not fit together.
+        DiskError: The package is damaged, or a target cannot be written.
     """
+    if args.check is not None:
+        return _check(args.check)
+    if args.to is None:
+        raise UsageError("export needs --to TARGET", "`vin-batch export --help` lists them.")
+    if args.init:
+        return _init(args)
+    if args.run_dir is None:
+        raise UsageError("export needs RUN_DIR", "Give the directory that `vin-batch run` wrote.")
+    if args.to == "csv":
+        return _csv(args)
+    if args.to == "package":
+        return _package(args)
+    return _load(args)
+
+
+def _check(folder: Path) -> ExitCode:
+    from vin_batch.export.package_check import check_package  # noqa: PLC0415
+
+    findings = check_package(folder)
+    if findings:
+        raise DiskError(
+            f"the package {folder} is damaged:\n  " + "\n  ".join(findings),
+            "Do not load it; export the run again.",
+        )
+    print(f"the package {folder} is whole", file=sys.stderr)
+    return ExitCode.DONE
+
+
+def _csv(args: argparse.Namespace) -> ExitCode:
     from vin_batch.export.readings_csv import write_readings_csv  # noqa: PLC0415
 
     if args.partial and args.output is None:
@@ -41,6 +133,38 @@ def execute(args: argparse.Namespace) -> ExitCode:
             "--partial needs -o FILE",
             "readings.csv in the run directory stands for a complete run; name another file.",
         )
+    if args.corrections:
+        raise UsageError(
+            "csv is what the machine read and takes no corrections", "Export --to package DIR."
+        )
     path = write_readings_csv(args.run_dir, args.output, partial=args.partial)
     print(f"wrote {path}", file=sys.stderr)
     return ExitCode.DONE
+
+
+def _package(args: argparse.Namespace) -> ExitCode:
+    from vin_batch.export.csv_dialect import CsvDialect  # noqa: PLC0415
+    from vin_batch.export.package import PackageOptions, export_package  # noqa: PLC0415
+
+    if args.output is None:
+        raise UsageError("a package needs a directory", "Write `--to package DIR`.")
+    options = PackageOptions(
+        dialect=CsvDialect(args.delimiter, args.encoding),
+        partial=args.partial,
+        replace=args.replace,
+        corrections=tuple(args.corrections),
+    )
+    outcome = export_package(args.run_dir, args.output, options)
+    manifest = outcome.manifest
+    counts = ", ".join(f"{count} {name}" for name, count in manifest.statuses.items())
+    what = "wrote" if outcome.written else "nothing to do: this very package is there:"
+    print(f"{what} {args.output}: {manifest.cards} cards: {counts}", file=sys.stderr)
+    return ExitCode.DONE
+
+
+def _init(args: argparse.Namespace) -> ExitCode:
+    raise UsageError("--init is for databases")
+
+
+def _load(args: argparse.Namespace) -> ExitCode:
+    raise UsageError("databases are not there yet")
