@@ -22,6 +22,7 @@ COMMANDS: Final = (
     "verify",
     "retry",
     "export",
+    "corrections",
     "read",
     "synthesise",
     "doctor",

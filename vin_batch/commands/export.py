@@ -79,10 +79,10 @@ class _Target(argparse.Action):
         namespace.to = first
         if first == "package" and rest:
             namespace.output = Path(rest.pop(0))
-        if rest and namespace.run_dir is None:
-            namespace.run_dir = Path(rest.pop(0))
-        if rest:
-            parser.error(f"argument --to: unexpected {rest[0]!r}")
+        if len(rest) > 1 or (rest and namespace.run_dir is not None):
+            parser.error(f"argument --to: unexpected {rest[-1]!r}")
+        # Argparse would overwrite run_dir here; ``execute`` puts it there.
+        namespace.after_target = Path(rest[0]) if rest else None
 
 
 def _kind(target: str) -> str:
@@ -103,6 +103,7 @@ def execute(args: argparse.Namespace) -> ExitCode:
         raise UsageError("export needs --to TARGET", "`vin-batch export --help` lists them.")
     if args.init:
         return _init(args)
+    args.run_dir = args.run_dir or args.after_target
     if args.run_dir is None:
         raise UsageError("export needs RUN_DIR", "Give the directory that `vin-batch run` wrote.")
     if args.to == "csv":
