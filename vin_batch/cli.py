@@ -13,6 +13,13 @@ from types import FrameType, ModuleType
 from typing import Final, NoReturn
 
 from vin_batch._version import __version__
+from vin_batch.commands._log import (
+    add_log_flags,
+    configure_log,
+    tell_defect,
+    tell_error,
+    tell_interrupt,
+)
 from vin_batch.commands._stdout import forget_stdout
 from vin_batch.errors import ExitCode, VinBatchError
 
@@ -34,6 +41,20 @@ COMMANDS: Final = (
     "train-second-reader",
     "compare-training",
 )
+
+LOGGING: Final = (
+    "verify",
+    "export",
+    "read",
+    "synthesise",
+    "train",
+    "average-models",
+    "evaluate",
+    "calibrate",
+    "train-second-reader",
+    "compare-training",
+)
+"""Commands that may take minutes and get the flags of the log here."""
 
 EXIT_CODE_HELP: Final = """\
 exit codes:
@@ -59,6 +80,8 @@ def build_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
         _module(name).add_parser(subparsers)
+    for name in LOGGING:
+        add_log_flags(subparsers.choices[name])
     return parser
 
 
@@ -74,22 +97,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     module = _module(args.command)
     try:
+        configure_log(args)
         with _orderly_termination():
             code = int(module.execute(args))
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
     except VinBatchError as error:
-        print(f"vin-batch: error: {error.message}", file=sys.stderr)
-        if error.advice:
-            print(f"  advice: {error.advice}", file=sys.stderr)
+        tell_error(args, error)
         return int(error.exit_code)
     except KeyboardInterrupt:
-        print("vin-batch: interrupted", file=sys.stderr)
+        tell_interrupt(args)
         return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:
         forget_stdout()
         return int(ExitCode.DONE)
+    except Exception:
+        if not tell_defect(args):
+            raise
+        return int(ExitCode.DEFECT)
 
 
 def _module(command: str) -> ModuleType:

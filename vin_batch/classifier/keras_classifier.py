@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vin_batch.classifier.model_card import ModelCard
-from vin_batch.classifier.quiet import without_greetings
+from vin_batch.classifier.quiet import lower_voice, without_greetings
 from vin_batch.classifier.tail import stretch_tail
 from vin_batch.errors import ModelError, NoGpuError, UsageError
 from vin_batch.preprocess import IMAGE_SIDE, PREPROCESSING
@@ -54,8 +54,17 @@ def open_classifier(card: ModelCard, device: str = "auto") -> KerasClassifier:
             f"{card.preprocessing} instead of {PREPROCESSING}",
             "Retrain it with this version, or use the version that made it.",
         )
+    lower_voice(device)
+    LOGGER.info("loading model %s on %s", card.model_id, device)
     with without_greetings():
         return _open(card, device)
+
+
+def import_keras() -> None:
+    """Import Keras, and TensorFlow with it, and keep their greetings out of the log."""
+    lower_voice("auto")
+    with without_greetings():
+        import keras  # noqa: F401, PLC0415
 
 
 def _open(card: ModelCard, device: str) -> KerasClassifier:

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import logging
+import os
+import time
 from collections.abc import Callable
 from functools import partial
 
 from vin_batch.batch.job import JobOutcome, JobTools, nothing_again, run_job
 from vin_batch.batch.receipts import Receipt
+from vin_batch.batch.rundir import RunDir
 from vin_batch.batch.score import bind_judge
+from vin_batch.batch.status import RunStatus, read_status
 from vin_batch.classifier.base import Classifier
 from vin_batch.classifier.model_card import ModelCard
 from vin_batch.config import RunConfig
-from vin_batch.errors import ExitCode
+from vin_batch.errors import DiskError, ExitCode, VinBatchError
 from vin_batch.export.readings_csv import write_readings_csv
 from vin_batch.preprocess import preprocess_bytes
 from vin_batch.report.html import write_report
-from vin_batch.report.logs import configure_logging
+from vin_batch.report.logs import log_format
 from vin_batch.report.progress import Progress
 from vin_batch.report.summary import write_summary
+from vin_batch.report.textfile import (
+    SessionFacts,
+    require_place,
+    session_metrics,
+    write_textfile,
+)
+
+logger = logging.getLogger(__name__)
 
 
 def run_and_tell(
@@ -27,20 +39,77 @@ def run_and_tell(
     args: argparse.Namespace,
     again: Callable[[Receipt], bool] = nothing_again,
 ) -> ExitCode:
-    """Do the job and say on stderr what came of it.
+    """Do the job and say on stderr what came of it; write metrics, if so configured.
 
     Args:
         config: The settings.
-        args: Has ``progress``, ``log_level`` and ``log_format``.
+        args: Has ``progress``.
         again: Finished shards that are read again.
 
     Returns:
         The exit code of the run.
     """
-    configure_logging(args.log_level, args.log_format)
-    outcome = run_job(config, real_tools(args.progress), again)
-    print(last_words(outcome), file=sys.stderr)
-    return outcome.exit_code
+    if config.textfile is not None:
+        require_place(config.textfile)
+    began = time.monotonic()
+    code = ExitCode.DEFECT
+    try:
+        outcome = run_job(config, real_tools(_with_bar(args.progress)), again)
+        code = outcome.exit_code
+    except VinBatchError as error:
+        code = error.exit_code
+        raise
+    finally:
+        write_metrics(config, code, time.monotonic() - began)
+    for line in last_words(outcome).splitlines():
+        logger.log(logging.INFO if code is ExitCode.DONE else logging.WARNING, "%s", line)
+    return code
+
+
+def write_metrics(config: RunConfig, code: ExitCode, seconds: float) -> None:
+    """Write the textfile of a session, if there is to be one.
+
+    A textfile that cannot be written costs a line in the log and not the run: its age tells.
+
+    Args:
+        config: The settings.
+        code: How the session ended.
+        seconds: How long it lasted.
+    """
+    if config.textfile is None:
+        return
+    status = _status_of(config)
+    facts = SessionFacts(
+        archive=os.fspath(config.archive),
+        exit_code=code,
+        finished_at=round(time.time(), 3),
+        seconds=round(seconds, 3),
+        status=status,
+        cards_read=_cards_read(status),
+    )
+    try:
+        write_textfile(config.textfile, session_metrics(facts))
+    except DiskError as error:
+        logger.error("%s | advice: %s", error.message, error.advice)
+
+
+def _status_of(config: RunConfig) -> RunStatus | None:
+    try:
+        return read_status(RunDir(config.output))
+    except VinBatchError:
+        return None
+
+
+def _cards_read(status: RunStatus | None) -> int | None:
+    """Cards of the session of this process; None where it never began."""
+    if status is None or not status.record.sessions:
+        return None
+    return status.pace.cards if status.record.sessions[-1].get("pid") == os.getpid() else None
+
+
+def _with_bar(asked: bool | None) -> bool | None:
+    """A bar is no JSON: between JSON lines it comes only where somebody asks for it."""
+    return False if asked is None and log_format() == "json" else asked
 
 
 def real_tools(progress: bool | None) -> JobTools:

@@ -35,6 +35,9 @@ def execute(args: argparse.Namespace) -> ExitCode:
     from vin_batch.classifier.model_card import load_model_card  # noqa: PLC0415
 
     first, second = load_model_card(args.first), load_model_card(args.second)
+    from vin_batch.classifier.keras_classifier import import_keras  # noqa: PLC0415
+
+    import_keras()
     from vin_batch.training.averaging import average_models  # noqa: PLC0415 - loads Keras
 
     average_models(first, second, args.share, args.out)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from vin_batch.commands._labelled import add_reading_flags
 from vin_batch.errors import ExitCode
+from vin_batch.report.logs import say
 
 DESCRIPTION = """\
 Reads a labelled archive as `vin-batch run` does, refits the recalibration and the threshold
@@ -52,13 +52,11 @@ def execute(args: argparse.Namespace) -> ExitCode:
         reading_config,
         run_directory,
     )
-    from vin_batch.report.logs import configure_logging  # noqa: PLC0415
     from vin_batch.training import recalibrate  # noqa: PLC0415
     from vin_batch.training.labelled import gather_evidence  # noqa: PLC0415
     from vin_batch.training.provenance import provenance  # noqa: PLC0415
     from vin_batch.vin.decoder import Decoder  # noqa: PLC0415
 
-    configure_logging("INFO")
     recalibrate.require_new(args.out)
     card = load_model_card(args.model or default_model_directory())
     require_vin_classes(card)
@@ -71,5 +69,5 @@ def execute(args: argparse.Namespace) -> ExitCode:
     record = {**provenance(), "data_sha256": evidence.digest}
     recalibrate.publish_recalibrated(card, args.out, found, record)
     print(found.text())
-    print(f"wrote {args.out}", file=sys.stderr)
+    say(f"wrote {args.out}")
     return ExitCode.DONE

@@ -109,11 +109,12 @@ def _names(text: str) -> list[str]:
 
 def execute(args: argparse.Namespace) -> ExitCode:
     """Run the command."""
-    from vin_batch.report.logs import configure_logging  # noqa: PLC0415
+    from vin_batch.classifier.keras_classifier import import_keras  # noqa: PLC0415
+
+    import_keras()
     from vin_batch.training import ablation, ablation_results, course  # noqa: PLC0415
     from vin_batch.vin.alphabet import ALPHABET  # noqa: PLC0415
 
-    configure_logging("INFO")
     budget, asked = _asked(args)
     results = ablation_results.Results(args.json)
     data = course.load_data(args.data, ALPHABET)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vin_batch.commands._labelled import add_reading_flags
 from vin_batch.errors import ExitCode, UsageError
+from vin_batch.report.logs import say
 
 if TYPE_CHECKING:
     from vin_batch.training.compare import Comparison
@@ -103,15 +103,13 @@ def _evaluate_archive(args: argparse.Namespace) -> ExitCode:
         reading_config,
         run_directory,
     )
-    from vin_batch.report.logs import configure_logging  # noqa: PLC0415
     from vin_batch.training.compare import compare_run, with_pictures  # noqa: PLC0415
 
-    configure_logging("INFO")
     truth = labels_of(args.cards, args.truth, partial=args.partial)
     with run_directory(args.run_dir) as run:
         outcome = run_job(reading_config(args, args.cards, run), real_tools(None))
         if args.run_dir is not None:
-            print(last_words(outcome), file=sys.stderr)
+            say(last_words(outcome))
         comparison = compare_run(run, truth)
     _tell(args, with_pictures(comparison, args.cards) if args.plots else comparison)
     return outcome.exit_code
@@ -134,11 +132,9 @@ def _evaluate_model(args: argparse.Namespace) -> ExitCode:
         default_model_directory,
         load_model_card,
     )
-    from vin_batch.report.logs import configure_logging  # noqa: PLC0415
     from vin_batch.training import course  # noqa: PLC0415
     from vin_batch.training.evaluation import evaluate_model  # noqa: PLC0415
 
-    configure_logging("INFO")
     directory = args.model or default_model_directory()
     data = course.load_data(args.data, load_model_card(directory).classes)
     workers = args.workers or os.cpu_count() or 1
@@ -153,4 +149,4 @@ def _evaluate_model(args: argparse.Namespace) -> ExitCode:
 
 def _name_plots(paths: list[Path]) -> None:
     for path in paths:
-        print(f"wrote {path}", file=sys.stderr)
+        say(f"wrote {path}")

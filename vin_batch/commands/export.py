@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from vin_batch.errors import DiskError, ExitCode, UsageError
+from vin_batch.report.logs import say
 
 FILE_TARGETS: Final = ("csv", "package")
 URL_TARGETS: Final = ("postgresql:", "postgres:", "duckdb:", "sqlite:")
@@ -122,7 +122,7 @@ def _check(folder: Path) -> ExitCode:
             f"the package {folder} is damaged:\n  " + "\n  ".join(findings),
             "Do not load it; export the run again.",
         )
-    print(f"the package {folder} is whole", file=sys.stderr)
+    say(f"the package {folder} is whole")
     return ExitCode.DONE
 
 
@@ -139,7 +139,7 @@ def _csv(args: argparse.Namespace) -> ExitCode:
             "csv is what the machine read and takes no corrections", "Export --to package DIR."
         )
     path = write_readings_csv(args.run_dir, args.output, partial=args.partial)
-    print(f"wrote {path}", file=sys.stderr)
+    say(f"wrote {path}")
     return ExitCode.DONE
 
 
@@ -159,7 +159,7 @@ def _package(args: argparse.Namespace) -> ExitCode:
     manifest = outcome.manifest
     counts = ", ".join(f"{count} {name}" for name, count in manifest.statuses.items())
     what = "wrote" if outcome.written else "nothing to do: this very package is there:"
-    print(f"{what} {args.output}: {manifest.cards} cards: {counts}", file=sys.stderr)
+    say(f"{what} {args.output}: {manifest.cards} cards: {counts}")
     return ExitCode.DONE
 
 

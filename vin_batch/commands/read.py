@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from vin_batch.commands._stdout import stdout_errors
 from vin_batch.errors import ExitCode, UsageError
+from vin_batch.report.logs import say
 
 if TYPE_CHECKING:
     from vin_batch.batch.characters import Character
@@ -69,7 +70,7 @@ def execute(args: argparse.Namespace) -> ExitCode:
     require_alphabet(card, args.alphabet)
     images = find_images(args.paths, args.recursive)
     if not images:
-        print("vin-batch: no images found (folders below need --recursive)", file=sys.stderr)
+        say("vin-batch: no images found (folders below need --recursive)")
     answers = _answers(images, card, args)
     unread = 0
     with _output(args.output) as out:
@@ -78,7 +79,7 @@ def execute(args: argparse.Namespace) -> ExitCode:
         for character in answers:
             unread += bool(character.issue)
             out.write(_line(FORMATS[args.format](character)))
-    print(_summary(len(images), unread, args.output), file=sys.stderr)
+    say(_summary(len(images), unread, args.output))
     return ExitCode.FINISHED_WITH_FAILURES if unread else ExitCode.DONE
 
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from vin_batch.commands._log import add_log_flags
 from vin_batch.errors import ExitCode
 
 DESCRIPTION = """\
@@ -49,6 +50,15 @@ def add_parser(subparsers: Any) -> None:  # noqa: ANN401 - argparse does not nam
         help="cards that a second reader looks at, too: off (default), review, or all; "
         "needs vin_batch[second-reader]",
     )
+    parser.add_argument(
+        "--file-mode", metavar="MODE", help="of what is written: 0640 (default) or 0600"
+    )
+    parser.add_argument(
+        "--textfile",
+        type=Path,
+        metavar="FILE.prom",
+        help="write metrics for node_exporter's textfile collector at the end",
+    )
     add_talk_flags(parser)
 
 
@@ -59,8 +69,7 @@ def add_talk_flags(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="progress bar (default: on a terminal only)",
     )
-    parser.add_argument("--log-level", default="info", help="debug, info, warning or error")
-    parser.add_argument("--log-format", default="text", choices=("text", "json"))
+    add_log_flags(parser)
 
 
 def execute(args: argparse.Namespace) -> ExitCode:
@@ -80,6 +89,8 @@ def execute(args: argparse.Namespace) -> ExitCode:
             "engine",
             "shard_timeout",
             "second_reader",
+            "file_mode",
+            "textfile",
         )
     }
     config = load_config(args.config, flags)

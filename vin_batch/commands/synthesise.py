@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 from vin_batch.errors import ExitCode, UsageError
+from vin_batch.report.logs import say
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -59,5 +59,5 @@ def execute(args: argparse.Namespace) -> ExitCode:
             )
         order = Order(cards, args.seed, args.level, args.format)
         truth = write_archive(order, args.out, args.workers, vins)
-    print(f"wrote {args.out}, its truth is in {truth}", file=sys.stderr)
+    say(f"wrote {args.out}, its truth is in {truth}")
     return ExitCode.DONE

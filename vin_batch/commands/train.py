@@ -104,6 +104,7 @@ class ListArchitectures(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         """Print and exit."""
+        _quietly()
         from vin_batch.training.architectures import architecture_table  # noqa: PLC0415
         from vin_batch.vin.alphabet import ALPHABET  # noqa: PLC0415
 
@@ -111,10 +112,16 @@ class ListArchitectures(argparse.Action):
         parser.exit()
 
 
+def _quietly() -> None:
+    from vin_batch.classifier.keras_classifier import import_keras  # noqa: PLC0415
+
+    import_keras()
+
+
 def execute(args: argparse.Namespace) -> ExitCode:
     """Run the command."""
+    _quietly()
     from vin_batch.classifier.model_card import load_model_card  # noqa: PLC0415
-    from vin_batch.report.logs import configure_logging  # noqa: PLC0415
     from vin_batch.second_reader.recogniser import require_extra  # noqa: PLC0415
     from vin_batch.training import course, model_readme, publish  # noqa: PLC0415
     from vin_batch.training.evaluation import evaluate_model  # noqa: PLC0415
@@ -125,7 +132,6 @@ def execute(args: argparse.Namespace) -> ExitCode:
     plan = None if args.calibrate_only else _plan(args)
     if args.teach_second_reader:
         require_extra()
-    configure_logging("INFO")
     alphabet = _alphabet(args)
     data = course.load_data(args.data, alphabet)
     require_held_out(data.held_out, alphabet)

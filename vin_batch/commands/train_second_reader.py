@@ -45,13 +45,11 @@ def execute(args: argparse.Namespace) -> ExitCode:
     """Run the command."""
     import json  # noqa: PLC0415
 
-    from vin_batch.report.logs import configure_logging  # noqa: PLC0415
     from vin_batch.second_reader.recogniser import require_extra  # noqa: PLC0415
 
     if args.cards < 1 or args.workers < 1:
         raise UsageError("--cards and --workers must be 1 or more")
     require_extra()
-    configure_logging("INFO")
     from vin_batch.training.course import load_data  # noqa: PLC0415 - after the cheap checks
     from vin_batch.training.second import train_second_reader  # noqa: PLC0415
     from vin_batch.training.second_measure import measurement_text  # noqa: PLC0415

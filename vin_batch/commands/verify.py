@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
 from vin_batch.errors import ExitCode
+from vin_batch.report.logs import say
 
 
 def add_parser(subparsers: Any) -> None:  # noqa: ANN401 - argparse does not name the type
@@ -34,5 +34,5 @@ def execute(args: argparse.Namespace) -> ExitCode:
             print(f"  advice: {finding.advice}")
     code = exit_code_of(findings)
     words = {ExitCode.DONE: "the run is complete and whole"}
-    print(words.get(code, f"{len(findings)} findings"), file=sys.stderr)
+    say(words.get(code, f"{len(findings)} findings"))
     return code
