@@ -20,7 +20,7 @@ LEVELS = {
     0: ("_version", "errors", "records", "vin.alphabet"),
     1: ("archive", "preprocess", "vin", "synthesis", "classifier", "second_reader"),
     2: ("", "batch", "config", "corrections", "export", "report"),
-    3: ("training",),
+    3: ("nightly", "training"),
     4: ("commands", "cli", "__main__"),
 }
 """Rooms and modules by level; nobody imports from a higher one. The empty name is the

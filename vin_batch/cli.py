@@ -29,6 +29,8 @@ COMMANDS: Final = (
     "verify",
     "retry",
     "export",
+    "nightly",
+    "catalogue",
     "corrections",
     "read",
     "synthesise",

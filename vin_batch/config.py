@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from pathlib import Path
@@ -152,7 +152,7 @@ def load_config(file: Path | None, flags: Mapping[str, Any]) -> RunConfig:
         "file_mode": FILE_MODES[0],
         "textfile": None,
     }
-    values |= _read_toml(file) if file else {}
+    values |= read_table(file, "run", _PATHS) if file else {}
     values |= {name: value for name, value in flags.items() if value is not None}
     return validated(values)
 
@@ -173,18 +173,22 @@ def validated(values: Mapping[str, Any]) -> RunConfig:
             raise UsageError(f"{name} is not given", f"Give {how}, or `{name}` in [run].")
     workers = values.get("workers")
     config = RunConfig(
-        archive=_path(values, "archive"),
-        output=_path(values, "output"),
-        model=_path(values, "model"),
-        device=_choice(values, "device", DEVICES),
-        workers=default_workers() if workers is None else _count(values, "workers", MAX_WORKERS),
-        shard_size=_count(values, "shard_size", MAX_SHARD_SIZE),
-        limit=None if values.get("limit") is None else _count(values, "limit", 2**31 - 1),
-        engine=_choice(values, "engine", ENGINES),
+        archive=checked_path(values, "archive"),
+        output=checked_path(values, "output"),
+        model=checked_path(values, "model"),
+        device=checked_choice(values, "device", DEVICES),
+        workers=default_workers()
+        if workers is None
+        else checked_count(values, "workers", MAX_WORKERS),
+        shard_size=checked_count(values, "shard_size", MAX_SHARD_SIZE),
+        limit=None if values.get("limit") is None else checked_count(values, "limit", 2**31 - 1),
+        engine=checked_choice(values, "engine", ENGINES),
         shard_timeout=_seconds(values, "shard_timeout"),
         # Runs that began before there was a second reader do not name one.
-        second_reader=_choice({"second_reader": "off", **values}, "second_reader", SECOND_READERS),
-        changes=_choice({"changes": "stop", **values}, "changes", CHANGES),
+        second_reader=checked_choice(
+            {"second_reader": "off", **values}, "second_reader", SECOND_READERS
+        ),
+        changes=checked_choice({"changes": "stop", **values}, "changes", CHANGES),
         file_mode=_mode(values.get("file_mode", FILE_MODES[0])),
         textfile=None if values.get("textfile") is None else _textfile(values),
     )
@@ -192,23 +196,40 @@ def validated(values: Mapping[str, Any]) -> RunConfig:
     return config
 
 
-def _read_toml(file: Path) -> dict[str, Any]:
+def read_table(file: Path, name: str, paths: Collection[str]) -> dict[str, Any]:
+    """Read one table of a TOML file.
+
+    Args:
+        file: The file.
+        name: The table; an absent one is empty.
+        paths: Settings in it that are paths; relative ones start at the folder of the file.
+
+    Raises:
+        UsageError: The file cannot be read, is not TOML, or the name stands for no table.
+    """
     try:
         document = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"cannot read configuration {file}: {error.strerror}") from error
     except ValueError as error:
         raise UsageError(f"{file} is not TOML: {error}") from error
-    table = document.get("run", {})
+    table = document.get(name, {})
     if not isinstance(table, dict):
-        raise UsageError(f"{file}: `run` is not a table", "Write the settings below a line [run].")
+        raise UsageError(
+            f"{file}: `{name}` is not a table", f"Write the settings below a line [{name}]."
+        )
     return {
-        name: file.parent / value if name in _PATHS and isinstance(value, str) else value
-        for name, value in table.items()
+        key: file.parent / value if key in paths and isinstance(value, str) else value
+        for key, value in table.items()
     }
 
 
-def _path(values: Mapping[str, Any], name: str) -> Path:
+def checked_path(values: Mapping[str, Any], name: str) -> Path:
+    """A setting that is a path, made absolute.
+
+    Raises:
+        UsageError: It is none.
+    """
     value = values[name]
     if not isinstance(value, (str, Path)) or "\0" in str(value):
         raise UsageError(f"{name} is not a path: {value!r}")
@@ -219,11 +240,11 @@ def _path(values: Mapping[str, Any], name: str) -> Path:
 def _mode(value: object) -> str:
     # TOML has octal numbers, too: 0o640.
     text = f"{value:04o}" if isinstance(value, int) and value in {0o640, 0o600} else value
-    return _choice({"file_mode": text}, "file_mode", FILE_MODES)
+    return checked_choice({"file_mode": text}, "file_mode", FILE_MODES)
 
 
 def _textfile(values: Mapping[str, Any]) -> Path:
-    path = _path(values, "textfile")
+    path = checked_path(values, "textfile")
     if path.suffix != ".prom":
         raise UsageError(
             f"textfile {path} does not end in .prom",
@@ -232,17 +253,27 @@ def _textfile(values: Mapping[str, Any]) -> Path:
     return path
 
 
-def _choice(values: Mapping[str, Any], name: str, allowed: tuple[str, ...]) -> str:
+def checked_choice(values: Mapping[str, Any], name: str, allowed: tuple[str, ...]) -> str:
+    """A setting that is one of a few words.
+
+    Raises:
+        UsageError: It is another.
+    """
     value = values[name]
     if value not in allowed:
         raise UsageError(f"{name} {value!r} is not available", f"Available: {', '.join(allowed)}.")
     return str(value)
 
 
-def _count(values: Mapping[str, Any], name: str, most: int) -> int:
+def checked_count(values: Mapping[str, Any], name: str, most: int, least: int = 1) -> int:
+    """A setting that is a whole number.
+
+    Raises:
+        UsageError: It is none, or beyond the limits.
+    """
     value = values[name]
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise UsageError(f"{name} must be a whole number from 1 to {most}, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise UsageError(f"{name} must be a whole number from {least} to {most}, not {value!r}")
     return value
 
 

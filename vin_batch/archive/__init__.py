@@ -7,15 +7,18 @@ from vin_batch.archive.reader import (
     ListingChangedError,
     read_card,
     stamp_card,
+    stamp_listed,
 )
 from vin_batch.archive.walk import (
     ArchiveRoot,
+    Listing,
     WalkTotals,
     card_ref,
     list_folder,
     open_archive,
     relative_path,
     walk,
+    walk_folders,
 )
 
 __all__ = [
@@ -23,6 +26,7 @@ __all__ = [
     "BoxFile",
     "CardFiles",
     "FileStamp",
+    "Listing",
     "ListingChangedError",
     "WalkTotals",
     "card_ref",
@@ -31,5 +35,7 @@ __all__ = [
     "read_card",
     "relative_path",
     "stamp_card",
+    "stamp_listed",
     "walk",
+    "walk_folders",
 ]

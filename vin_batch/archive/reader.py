@@ -7,11 +7,12 @@ import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from vin_batch.archive.beneath import opened_folder
 from vin_batch.archive.names import BoxLayout, lay_out, listing_digest
-from vin_batch.archive.walk import ArchiveRoot, list_opened, relative_path
+from vin_batch.archive.walk import ArchiveRoot, Listing, list_opened, relative_path
 from vin_batch.records import BoxIssue, CardRef
 from vin_batch.vin.alphabet import VIN_LENGTH
 
@@ -103,6 +104,34 @@ def stamp_card(root: ArchiveRoot, ref: CardRef) -> tuple[FileStamp | None, ...]:
         if card is None:
             return (None,) * VIN_LENGTH
         return tuple(None if name is None else _box_stamp(card, name) for name in card.layout.boxes)
+
+
+def stamp_listed(
+    root: ArchiveRoot, relative: bytes, listing: Listing
+) -> tuple[FileStamp | None, ...]:
+    """Sizes and times of the box files of a card whose folder was just listed.
+
+    Args:
+        root: The archive.
+        relative: Path of the folder below it.
+        listing: What it holds.
+
+    Returns:
+        As ``stamp_card``; None for a file that is gone by now.
+    """
+    layout = _known_layout(tuple(listing.images))
+    try:
+        with opened_folder(root.path, relative, to_list=False) as folder:
+            card = _Located(root, folder, layout, listing.links, listing.ignored_files)
+            return tuple(None if name is None else _box_stamp(card, name) for name in layout.boxes)
+    except OSError:
+        return (None,) * VIN_LENGTH
+
+
+@lru_cache(maxsize=256)
+def _known_layout(names: tuple[bytes, ...]) -> BoxLayout:
+    # Most cards of an archive name their files alike.
+    return lay_out(names)
 
 
 def read_box(path: bytes, name: bytes, folder: int | None = None) -> BoxFile:

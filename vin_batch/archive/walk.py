@@ -123,6 +123,21 @@ def walk(root: ArchiveRoot, totals: WalkTotals | None = None) -> Iterator[CardRe
         Cards, in an order that depends on the names alone.
     """
     totals = WalkTotals() if totals is None else totals
+    for relative, listing in walk_folders(root, totals):
+        if listing is not None and listing.images:
+            yield card_ref(relative, listing.images)
+
+
+def walk_folders(root: ArchiveRoot, totals: WalkTotals) -> Iterator[tuple[bytes, Listing | None]]:
+    """Visit every folder, in the order of ``walk``.
+
+    Args:
+        root: The archive.
+        totals: Filled as the walk proceeds.
+
+    Yields:
+        Path below the root, and what the folder holds; None where it could not be listed.
+    """
     stack: list[Iterator[bytes]] = [iter((b"",))]
     while stack:
         relative = next(stack[-1], None)
@@ -133,10 +148,10 @@ def walk(root: ArchiveRoot, totals: WalkTotals | None = None) -> Iterator[CardRe
             listing = list_folder(root, relative)
         except OSError as error:
             _note_unreadable(totals, relative, error)
+            yield relative, None
             continue
         _count(totals, listing)
-        if listing.images:
-            yield card_ref(relative, listing.images)
+        yield relative, listing
         if listing.folders:
             stack.append(_children(relative, sorted(listing.folders)))
 
