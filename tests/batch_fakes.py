@@ -6,6 +6,7 @@ of readings proves something.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -39,6 +40,10 @@ from vin_batch.vin.alphabet import ALPHABET
 POISON = b"kill the worker"
 HANG = b"hang the worker"
 RAISE = b"raise in the worker"
+SEGFAULT = b"read where there is nothing"
+QUIT = b"leave without a word"
+HOG = b"take 2 GiB"
+SCARCE = b"find no memory"
 
 
 def prepare(data: bytes) -> tuple[NDArray[np.uint8], BoxIssue]:
@@ -49,6 +54,12 @@ def prepare(data: bytes) -> tuple[NDArray[np.uint8], BoxIssue]:
         time.sleep(600)
     if RAISE in data:
         raise RuntimeError("a defect")
+    if SEGFAULT in data:
+        ctypes.string_at(0)
+    if QUIT in data:
+        os._exit(7)
+    if SCARCE in data or (HOG in data and np.empty(2**31, np.uint8).size == 0):
+        raise MemoryError("a pretence")
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
     if image is None:
         return np.zeros((28, 28), np.uint8), BoxIssue.UNDECODABLE
@@ -211,6 +222,6 @@ def readings_bytes(run: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted((run / "readings").iterdir())}
 
 
-def refuse_to_start(connection: object, parent: int) -> None:
+def refuse_to_start(connection: object, parent: int, mark: object, memory_limit: object) -> None:
     """A worker that ends before it is ready."""
     os._exit(3)

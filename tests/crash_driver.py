@@ -18,7 +18,7 @@ def main() -> int:
     flags: dict[str, object] = {}
     for argument in sys.argv[2:]:
         name, _, value = argument.partition("=")
-        number = float(value) if name == "shard_timeout" else int(value) if value.isdigit() else 0
+        number = float(value) if name.endswith("_timeout") else int(value) if value.isdigit() else 0
         flags[name] = number or Path(value)
     try:
         outcome = run_job(make_config(base, **flags), fake_tools())

@@ -30,6 +30,8 @@ TAKEN_FOR = {"I": "1", "l": "1", "i": "1", "O": "0", "o": "0", "Q": "0", "q": "9
 WEIGHTS = b"weights of the second reader"
 DEADLY = "VIN_BATCH_TEST_DEADLY_LOOK"
 """Names a file that is made by the first recogniser that is opened, which then dies."""
+DEADLY_CANVASES = "VIN_BATCH_TEST_DEADLY_CANVASES"
+"""SHA-256 of canvases, in hexadecimal, that no recogniser survives."""
 
 
 def plain_calibration() -> Calibration:
@@ -61,6 +63,9 @@ class FakeRecogniser:
     """Answers depend on the pixels alone."""
 
     def scores(self, canvases: NDArray[np.uint8]) -> NDArray[np.float32]:
+        deadly = os.environ.get(DEADLY_CANVASES, "").split()
+        if deadly and any(sha256(canvas.tobytes()).hexdigest() in deadly for canvas in canvases):
+            os.kill(os.getpid(), signal.SIGKILL)
         sums = canvases.reshape(len(canvases), -1).astype(np.int64).sum(axis=1)
         symbols = np.arange(1, len(SYMBOLS) + 1)
         scores: NDArray[np.float32] = (-((sums[:, None] * symbols) % 97) / 8).astype(np.float32)

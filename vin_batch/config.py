@@ -30,6 +30,15 @@ DEFAULT_SHARD_TIMEOUT: Final = 1800.0
 """Seconds that a worker may take for a shard: 17,000 files at 10 ms each on a slow network
 disk take 170 s, and ten times that is surely stuck."""
 
+DEFAULT_CARD_TIMEOUT: Final = 120.0
+"""Seconds from one card to the next: a thousand times what a card takes, and enough for 64
+cards, as many as the second reader reads at once, on a core that has ten other things to do."""
+
+SMALLEST_MEMORY_LIMIT: Final = 512
+"""MiB. The largest crop that is decoded at all, 4 million pixels of 16-bit colour with
+alpha, was measured to take 440 on the way, and the second reader 110."""
+LARGEST_MEMORY_LIMIT: Final = 2**20
+
 MAX_WORKERS: Final = 1024
 MAX_SHARD_SIZE: Final = 100_000
 """Cards; beyond that the pixels in flight exceed the memory of common machines."""
@@ -65,6 +74,8 @@ class RunConfig:
         file_mode: Permissions of new files, octal, before the umask; folders can also be
             searched by whoever may read them.
         textfile: File for the metrics of each session, for node_exporter; None for none.
+        card_timeout: Seconds that a worker may take from one card to the next.
+        worker_memory_limit: MiB that a worker may take beyond its libraries; None for all.
     """
 
     archive: Path
@@ -80,6 +91,8 @@ class RunConfig:
     changes: str
     file_mode: str
     textfile: Path | None
+    card_timeout: float
+    worker_memory_limit: int | None
 
     @property
     def permissions(self) -> int:
@@ -151,6 +164,8 @@ def load_config(file: Path | None, flags: Mapping[str, Any]) -> RunConfig:
         "changes": "stop",
         "file_mode": FILE_MODES[0],
         "textfile": None,
+        "card_timeout": DEFAULT_CARD_TIMEOUT,
+        "worker_memory_limit": None,
     }
     values |= read_table(file, "run", _PATHS) if file else {}
     values |= {name: value for name, value in flags.items() if value is not None}
@@ -191,6 +206,8 @@ def validated(values: Mapping[str, Any]) -> RunConfig:
         changes=checked_choice({"changes": "stop", **values}, "changes", CHANGES),
         file_mode=_mode(values.get("file_mode", FILE_MODES[0])),
         textfile=None if values.get("textfile") is None else _textfile(values),
+        card_timeout=_seconds({"card_timeout": DEFAULT_CARD_TIMEOUT, **values}, "card_timeout"),
+        worker_memory_limit=_memory_limit(values),
     )
     _keep_apart(config)
     return config
@@ -275,6 +292,12 @@ def checked_count(values: Mapping[str, Any], name: str, most: int, least: int = 
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise UsageError(f"{name} must be a whole number from {least} to {most}, not {value!r}")
     return value
+
+
+def _memory_limit(values: Mapping[str, Any]) -> int | None:
+    if values.get("worker_memory_limit") is None:
+        return None
+    return checked_count(values, "worker_memory_limit", LARGEST_MEMORY_LIMIT, SMALLEST_MEMORY_LIMIT)
 
 
 def _seconds(values: Mapping[str, Any], name: str) -> float:

@@ -51,6 +51,8 @@ def test_defaults_fit_the_machine() -> None:
         ({"second_reader": "both"}, "second_reader"),
         ({"shard_timeout": 0}, "shard_timeout"),
         ({"shard_timeout": float("nan")}, "shard_timeout"),
+        ({"card_timeout": -1}, "card_timeout"),
+        ({"worker_memory_limit": 100}, "from 512"),
         ({"archive": 5}, "archive"),
         ({"archive": None}, "archive"),
         ({"output": ""}, "output"),
@@ -85,6 +87,9 @@ def test_results_may_not_lie_in_the_archive(tmp_path: Path) -> None:
 def test_settings_survive_the_run_directory(tmp_path: Path) -> None:
     config = make_config(tmp_path, limit=3, file_mode="0600", textfile=tmp_path / "v.prom")
     assert validated(config.as_dict()) == config
+    older = config.as_dict()
+    del older["card_timeout"], older["worker_memory_limit"]
+    assert validated(older) == config, "runs that began before there were these settings"
 
 
 def test_fingerprint_has_what_changes_results_and_nothing_else(tmp_path: Path) -> None:
@@ -101,6 +106,8 @@ def test_fingerprint_has_what_changes_results_and_nothing_else(tmp_path: Path) -
         "shard_timeout": 1.0,
         "file_mode": "0600",
         "textfile": Path("/v.prom"),
+        "card_timeout": 1.0,
+        "worker_memory_limit": 600,
     }
     relevant: dict[str, object] = {
         "shard_size": 9,

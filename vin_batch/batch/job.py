@@ -24,9 +24,9 @@ from vin_batch.batch.loop import SPARE_SHARDS, Reader, ShardLoop, ShardProgress
 from vin_batch.batch.opening import OpenRun, open_run, prepare_directory, prepare_locked
 from vin_batch.batch.pack import Prepare
 from vin_batch.batch.plan import Selection
-from vin_batch.batch.pool import WorkerPool
+from vin_batch.batch.pool import Limits, WorkerPool
 from vin_batch.batch.publish import Publisher
-from vin_batch.batch.receipts import Receipt, ShardState, iter_receipts
+from vin_batch.batch.receipts import Receipt, iter_receipts
 from vin_batch.batch.rundir import RunDir
 from vin_batch.batch.schedule import Schedule
 from vin_batch.batch.score import Judge
@@ -85,9 +85,12 @@ class JobOutcome:
 
     @property
     def exit_code(self) -> ExitCode:
-        """``DONE``, or ``FINISHED_WITH_FAILURES`` where anything was lost."""
+        """``DONE``, or ``FINISHED_WITH_FAILURES`` where anything was lost.
+
+        A second look that was not had is a loss, too: ``retry`` may get it.
+        """
         failed = self.tally.statuses.get("failed", 0)
-        lost = failed or self.tally.quarantined or self.unreadable_folders
+        lost = failed or self.tally.poisoned or self.unreadable_folders
         return ExitCode.FINISHED_WITH_FAILURES if lost else ExitCode.DONE
 
 
@@ -98,7 +101,7 @@ def nothing_again(_: Receipt) -> bool:
 
 def failed_again(receipt: Receipt) -> bool:
     """Choose the finished shards that ``retry`` reads again."""
-    return receipt.state is ShardState.QUARANTINED or receipt.failed_cards > 0
+    return receipt.is_poisoned or receipt.failed_cards > 0
 
 
 def run_job(
@@ -168,13 +171,13 @@ def _work(
 ) -> None:
     config, (card, second) = opened.config, models
     workers = min(config.workers, len(todo))
-    pool = WorkerPool(workers)
+    limits = Limits(config.card_timeout, config.shard_timeout, config.worker_memory_limit)
+    pool = WorkerPool(workers, limits)
     loop = ShardLoop(
         opened=opened,
         schedule=Schedule(todo, width=workers + SPARE_SHARDS),
         pool=pool,
         prepare=tools.prepare,
-        shard_timeout=config.shard_timeout,
         signals=signals,
     )
     done_cards = sum(cards for shard, cards in opened.done.items() if shard not in set(todo))

@@ -10,11 +10,14 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from vin_batch.batch.atomic import write_atomic
-from vin_batch.batch.receipts import Receipt, ShardState, iter_receipts
+from vin_batch.batch.receipts import Blame, Receipt, ShardState, iter_receipts
 from vin_batch.batch.rundir import RunDir
 from vin_batch.errors import DiskError, UsageError
+from vin_batch.records import BoxIssue
 
 RUN_SCHEMA: Final = 1
+MAX_BLAMED: Final = 5
+"""Cards that cost a worker and are named where a run is told in a few lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,9 @@ class Tally:
         reasons: Cards by reason code.
         issues: Boxes by issue code.
         timings: Seconds by stage.
+        blamed: Cards that cost a worker, in all.
+        examples: The first few of them.
+        given_up: Cards that had no turn because their shard had cost too many workers.
     """
 
     shards: int = 0
@@ -82,6 +88,15 @@ class Tally:
     reasons: Mapping[str, int] = field(default_factory=dict)
     issues: Mapping[str, int] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
+    blamed: int = 0
+    examples: tuple[Blame, ...] = ()
+    given_up: int = 0
+
+    @property
+    def poisoned(self) -> bool:
+        """True where workers died or gave up for good, so that something was left out."""
+        not_read = self.issues.get(BoxIssue.NOT_READ.code, 0)
+        return bool(self.blamed or self.given_up or not_read or self.quarantined)
 
 
 def load_run(run: RunDir) -> RunRecord:
@@ -157,7 +172,8 @@ def tally(receipts: Iterable[Receipt]) -> Tally:
     issues: Counter[str] = Counter()
     timings: dict[str, float] = {}
     quarantined: list[int] = []
-    shards = cards = extra = ignored = 0
+    examples: list[Blame] = []
+    shards = cards = extra = ignored = blamed = given_up = 0
     for receipt in receipts:
         shards += 1
         cards += receipt.cards
@@ -168,6 +184,9 @@ def tally(receipts: Iterable[Receipt]) -> Tally:
         issues.update(receipt.issues)
         for stage, seconds in receipt.timings.items():
             timings[stage] = timings.get(stage, 0.0) + seconds
+        blamed += len(receipt.blamed)
+        given_up += receipt.given_up
+        examples += receipt.blamed[: MAX_BLAMED - len(examples)]
         if receipt.state is ShardState.QUARANTINED:
             quarantined.append(receipt.shard)
     return Tally(
@@ -180,6 +199,9 @@ def tally(receipts: Iterable[Receipt]) -> Tally:
         reasons=dict(reasons),
         issues=dict(issues),
         timings=timings,
+        blamed=blamed,
+        examples=tuple(examples),
+        given_up=given_up,
     )
 
 

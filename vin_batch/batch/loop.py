@@ -8,17 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
+from vin_batch.batch import faults
 from vin_batch.batch.changes import Changes
 from vin_batch.batch.opening import OpenRun
 from vin_batch.batch.pack import Prepare, ShardResult, ShardTask
 from vin_batch.batch.pool import Delivery, Loss, Round, WorkerPool
-from vin_batch.batch.publish import Evidence, Publisher, pack_evidence, quarantine_evidence
-from vin_batch.batch.receipts import ReaderPart, Receipt
+from vin_batch.batch.publish import Evidence, Publisher, pack_evidence
+from vin_batch.batch.receipts import ReaderPart, Receipt, ShardState
 from vin_batch.batch.schedule import Schedule
-from vin_batch.batch.score import Judge, Scored, judge_unread, score
+from vin_batch.batch.score import Judge, Scored, score
 from vin_batch.batch.second_look import LookResult
 from vin_batch.batch.second_opinion import FirstReading, SecondOpinion
 from vin_batch.batch.signals import StopSignals
+from vin_batch.batch.suspect import Suspect
 from vin_batch.classifier.base import Classifier
 from vin_batch.records import CardPack, Reading
 from vin_batch.vin.alphabet import VIN_LENGTH
@@ -72,7 +74,6 @@ class ShardLoop:
         schedule: The shards, and what becomes of suspects.
         pool: The workers.
         prepare: File bytes to pixels, in the workers.
-        shard_timeout: Seconds that a worker may take for a shard.
         signals: Asked often.
     """
 
@@ -80,17 +81,27 @@ class ShardLoop:
     schedule: Schedule
     pool: WorkerPool
     prepare: Prepare
-    shard_timeout: float
     signals: StopSignals
     _idle: float = 0.0
+    _suspect: Suspect | None = None
     _waiting: dict[int, _Waiting] = field(default_factory=dict)
     _last_news: float = field(default_factory=time.monotonic)
 
     def fill(self) -> None:
         """Give the workers as many shards as may be in flight."""
-        while (shard := self.schedule.next()) is not None:
-            cards = self.opened.plan.load(shard)
-            self.pool.submit(ShardTask(self.opened.root, shard, cards, self.prepare))
+        while (turn := self.schedule.next()) is not None:
+            task = ShardTask(
+                root=self.opened.root,
+                shard=turn.shard,
+                cards=self.opened.plan.load(turn.shard),
+                prepare=self.prepare,
+                keep_changed=self.opened.config.changes == "card",
+            )
+            if turn.alone:
+                self._suspect = Suspect(task)
+                self._submit_next_part(self._suspect)
+            else:
+                self.pool.submit(task)
 
     def run(self, reader: Reader) -> None:
         """Publish every shard of the schedule.
@@ -108,26 +119,47 @@ class ShardLoop:
             news = self.pool.wait(POLL)
             self._idle += time.perf_counter() - waited
             self._take(news, reader)
-            self.pool.stop_overdue(self.shard_timeout)
+            self.pool.stop_overdue()
             self._break_silence(bool(news.delivered))
 
     def _take(self, news: Round, reader: Reader) -> None:
         for delivery in news.delivered:
             self.signals.check()
-            if isinstance(delivery.result, LookResult):
-                self._look(delivery.shard, delivery.result, reader)
+            if isinstance(delivery.result, ShardResult) and delivery.result.pack is None:
+                _raise_changed(delivery.result.changed)
+            if self._suspect is None:
+                self._use(delivery, reader)
             else:
-                self._read(delivery, delivery.result, reader)
+                self._suspect.keep(delivery.result)
+                self._go_on(self._suspect, reader)
         for loss in news.lost:
             self.signals.check()
             self._lose(loss, reader)
 
+    def _use(self, delivery: Delivery, reader: Reader) -> None:
+        if isinstance(delivery.result, LookResult):
+            self._look(delivery.shard, delivery.result, reader)
+        else:
+            self._read(delivery, delivery.result, reader)
+
+    def _go_on(self, suspect: Suspect, reader: Reader) -> None:
+        """Read the next part of a suspect, or use what its parts are together."""
+        if not self._submit_next_part(suspect):
+            whole = Delivery(suspect.whole.shard, suspect.result(), time.monotonic())
+            self._use(whole, reader)
+
+    def _submit_next_part(self, suspect: Suspect) -> bool:
+        task = suspect.next_task()
+        if task is not None:
+            faults.point("suspect:part")
+            self.pool.renew()
+            self.pool.submit(task)
+        return task is not None
+
     def _read(self, delivery: Delivery, result: ShardResult, reader: Reader) -> None:
         shard = delivery.shard
         queued = time.monotonic() - delivery.ready_at
-        if result.pack is None:
-            _raise_changed(result.changed)
-            return
+        assert result.pack is not None
         for error in result.errors:
             logger.error("shard %d: unexpected error with card %s", shard, error)
         scored = score(result.pack, reader.classifier, reader.judge, self.signals.check)
@@ -138,10 +170,10 @@ class ShardLoop:
             "decode": scored.decode_seconds,
         }
         strikes = self.schedule.strikes[shard]
-        evidence = replace(
-            pack_evidence(result.pack, timings, result.rss_bytes, strikes, result.errors),
-            readers=(_first_part(result.pack, scored, reader),),
-        )
+        evidence = pack_evidence(result.pack, timings, result.rss_bytes, strikes, result.errors)
+        if evidence.state is ShardState.DONE:
+            part = _first_part(result.pack, scored, reader)
+            evidence = replace(evidence, readers=(part,))
         self._idle = 0.0
         if reader.opinion is None or not self._ask(result.pack, scored, evidence, reader):
             self._publish(shard, scored.readings, evidence, reader)
@@ -154,7 +186,12 @@ class ShardLoop:
             return False
         self._waiting[pack.shard] = _Waiting(first, evidence)
         cards = self.opened.plan.load(pack.shard)
-        self.pool.submit(reader.opinion.task(first, pack, cards, self.opened.root))
+        task = reader.opinion.task(first, pack, cards, self.opened.root)
+        if self._suspect is None:
+            self.pool.submit(task)
+        else:
+            self._suspect.begin_second_look(task)
+            self._submit_next_part(self._suspect)
         return True
 
     def _look(self, shard: int, look: LookResult, reader: Reader) -> None:
@@ -171,6 +208,7 @@ class ShardLoop:
             before,
             timings=timings,
             worker_rss_bytes=max(before.worker_rss_bytes, look.rss_bytes),
+            strikes=self.schedule.strikes[shard],
             errors=before.errors + look.errors,
             readers=(*before.readers, reader.opinion.part(look)),
         )
@@ -179,23 +217,24 @@ class ShardLoop:
     def _publish(
         self, shard: int, readings: list[Reading], evidence: Evidence, reader: Reader
     ) -> None:
+        if self._suspect is not None:
+            evidence = self._suspect.testify(evidence)
         cards = self.opened.plan.load(shard)
         receipt = reader.publisher.publish(shard, cards, readings, evidence)
+        self._suspect = None
         self.schedule.finished(shard)
         _tell(reader, receipt)
 
     def _lose(self, loss: Loss, reader: Reader) -> None:
-        shard, reason = loss.shard, loss.reason
-        logger.warning("shard %d was lost: %s", shard, reason)
-        self._waiting.pop(shard, None)
-        if not self.schedule.lost(shard):
+        logger.warning("shard %d was lost: %s", loss.shard, loss.cause)
+        if not self.schedule.lost(loss.shard):
+            # It is read again from the start: what waits for a second look is kept for the
+            # shards in flight only.
+            self._waiting.pop(loss.shard, None)
             return
-        strikes = self.schedule.strikes[shard]
-        logger.error("shard %d is quarantined after %d losses", shard, strikes)
-        cards = self.opened.plan.load(shard)
-        readings = judge_unread([card.card_id for card in cards], reader.judge)
-        evidence = quarantine_evidence(len(cards), strikes, reason)
-        _tell(reader, reader.publisher.publish(shard, cards, readings, evidence))
+        assert self._suspect is not None
+        self._suspect.lost(loss)
+        self._go_on(self._suspect, reader)
 
     def _break_silence(self, news: bool) -> None:
         now = time.monotonic()

@@ -26,6 +26,7 @@ from vin_batch.batch.changes import (
     content_digest,
     stamps_digest,
 )
+from vin_batch.batch.mark import NO_ROW
 from vin_batch.records import BoxIssue, CardPack, CardRef
 from vin_batch.vin.alphabet import VIN_LENGTH
 
@@ -37,6 +38,12 @@ MAX_ERRORS: Final = 20
 Prepare = Callable[[bytes], tuple[NDArray[np.uint8], BoxIssue]]
 """Turns the bytes of one file into ``uint8[28, 28]`` and an issue."""
 
+Tell = Callable[[int], None]
+"""Says which row of its task a worker is on; see ``mark``."""
+
+Stamps = tuple[FileStamp | None, ...]
+"""Sizes and times of the box files of one card."""
+
 
 @dataclass(frozen=True, slots=True)
 class ShardTask:
@@ -47,6 +54,7 @@ class ShardTask:
         shard: Number in the plan.
         cards: Its cards, in plan order.
         prepare: How file bytes become pixels; a function that workers can import.
+        suspect: The cards are a part of a shard that was lost; nothing else is in flight.
         keep_changed: Give a card whose folder changed an issue in every box, instead of
             giving the shard up.
     """
@@ -55,7 +63,13 @@ class ShardTask:
     shard: int
     cards: tuple[CardRef, ...]
     prepare: Prepare
+    suspect: bool = False
     keep_changed: bool = False
+
+    @property
+    def is_last_resort(self) -> bool:
+        """True for one card that is read alone: what fails now is the card's own doing."""
+        return self.suspect and len(self.cards) == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +81,14 @@ class ShardResult:
         changed: Cards whose folder is not as the plan says, where the run must stop.
         errors: First few unexpected errors; their boxes carry an issue.
         rss_bytes: Largest resident memory of the worker so far.
+        stamps: Per card, of suspects only: what parts need to become a whole again.
     """
 
     pack: CardPack | None
     changed: tuple[str, ...]
     errors: tuple[str, ...]
     rss_bytes: int
+    stamps: tuple[Stamps, ...] = ()
 
 
 @dataclass(slots=True)
@@ -84,7 +100,8 @@ class _Packing:
     contents: NDArray[np.uint8]
     card_stamps: NDArray[np.uint8]
     prepare: Prepare
-    stamps: list[tuple[FileStamp | None, ...]] = field(default_factory=list)
+    is_last_resort: bool
+    stamps: list[Stamps] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     read_seconds: float = 0.0
@@ -94,8 +111,20 @@ class _Packing:
         if len(self.errors) < MAX_ERRORS:
             self.errors.append(f"{card.card_id}: {error!r}"[:500])
 
+    def issue_of(self, error: Exception, usual: BoxIssue) -> BoxIssue:
+        """What an unexpected error makes of a box."""
+        if not isinstance(error, MemoryError):
+            return usual
+        if not self.is_last_resort:
+            raise error
+        return BoxIssue.NOT_READ
 
-def pack_shard(task: ShardTask) -> ShardResult:
+
+def nobody_asks(row: int) -> None:
+    """Tell nobody which row comes now."""
+
+
+def pack_shard(task: ShardTask, tell: Tell = nobody_asks) -> ShardResult:
     """Read and preprocess every card of a shard.
 
     Whatever is wrong with a card or a box is a value in the result, so that one bad card
@@ -103,9 +132,15 @@ def pack_shard(task: ShardTask) -> ShardResult:
 
     Args:
         task: The shard.
+        tell: Called with the index of every card before it is read, and with ``NO_ROW``
+            after the last.
 
     Returns:
         Its pixels, or the cards that changed since the plan was made.
+
+    Raises:
+        MemoryError: There was too little memory, which may be no card's fault; raised by
+            tasks that are no last resort.
     """
     n = len(task.cards)
     packing = _Packing(
@@ -116,14 +151,18 @@ def pack_shard(task: ShardTask) -> ShardResult:
         contents=np.zeros((n, CONTENT_DIGEST_BYTES), dtype=np.uint8),
         card_stamps=np.zeros((n, STAMP_DIGEST_BYTES), dtype=np.uint8),
         prepare=task.prepare,
+        is_last_resort=task.is_last_resort,
     )
     for row, card in enumerate(task.cards):
+        tell(row)
         _pack_card(packing, row, card, task)
+    tell(NO_ROW)
     return ShardResult(
         pack=None if packing.changed else _finish(packing, task),
         changed=tuple(packing.changed),
         errors=tuple(packing.errors),
         rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        stamps=tuple(packing.stamps) if task.suspect else (),
     )
 
 
@@ -141,7 +180,8 @@ def _pack_card(packing: _Packing, row: int, card: CardRef, task: ShardTask) -> N
         return
     except Exception as error:
         packing.note(card, error)
-        box = BoxFile(b"", BoxIssue.UNREADABLE_FILE, None)
+        issue = packing.issue_of(error, BoxIssue.UNREADABLE_FILE)
+        box = BoxFile(b"", issue, None)
         files = CardFiles((box,) * VIN_LENGTH, 0, 0)
     packing.contents[row] = content_digest(files)
     stamps = tuple(box.stamp for box in files.boxes)
@@ -163,7 +203,7 @@ def _pack_box(packing: _Packing, row: int, index: int, card: CardRef, box: BoxFi
         pixels, issue = packing.prepare(box.data)
     except Exception as error:
         packing.note(card, error)
-        return BoxIssue.UNDECODABLE
+        return packing.issue_of(error, BoxIssue.UNDECODABLE)
     if issue is BoxIssue.NONE:
         packing.pixels[row, index] = pixels
     return BoxIssue(issue)

@@ -21,9 +21,12 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
 from vin_batch.batch import worker
+from vin_batch.batch.mark import NO_ROW, RowMark
 from vin_batch.errors import VinBatchError
 
 logger = logging.getLogger(__name__)
+
+OF_SIGKILL: Final = " (as the system does when memory is short)"
 
 MAX_FAILED_STARTS: Final = 3
 """Workers in a row that end before they are ready: then no shard can be to blame."""
@@ -40,10 +43,34 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A shard whose worker died, was stopped, or gave up, and why, for people."""
+    """A shard whose worker died, was stopped, or gave up.
+
+    Attributes:
+        shard: Number in the plan.
+        cause: What happened, for people, e.g. ``its worker was killed by SIGSEGV``.
+        row: Card of the task that the worker was on; None where that is not known.
+        timed_out: Whether a limit of time ran out.
+    """
 
     shard: int
-    reason: str
+    cause: str
+    row: int | None = None
+    timed_out: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a worker may take.
+
+    Attributes:
+        card_seconds: From one card to the next: beyond that it is stuck.
+        task_seconds: For a whole task.
+        memory: MiB beyond its libraries; None for all that there is.
+    """
+
+    card_seconds: float
+    task_seconds: float
+    memory: int | None = None
 
 
 @dataclass(slots=True)
@@ -58,10 +85,20 @@ class Round:
 class _Worker:
     process: Any
     connection: Connection
+    mark: RowMark
     ready: bool = False
     shard: int | None = None
     started: float = 0.0
+    row: int = NO_ROW
+    moved: float = 0.0
+    used: bool = False
     verdict: str = ""
+    is_doomed: bool = False
+    is_overdue: bool = False
+
+    @property
+    def is_idle(self) -> bool:
+        return self.ready and self.shard is None and not self.is_doomed
 
 
 class WorkerPool:
@@ -72,10 +109,12 @@ class WorkerPool:
 
     Args:
         workers: Most processes at a time; they start when there is work.
+        limits: What each of them may take.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, limits: Limits) -> None:
         self._size = workers
+        self._limits = limits
         self._workers: list[_Worker] = []
         self._backlog: deque[worker.Task] = deque()
         self._news = Round()
@@ -107,13 +146,36 @@ class WorkerPool:
             news, self._news = self._news, Round()
         return news
 
-    def stop_overdue(self, limit: float) -> None:
-        """Kill workers that have had their shard for more than ``limit`` seconds."""
+    def stop_overdue(self) -> None:
+        """Kill workers that are stuck, or have had their task for too long."""
         now = time.monotonic()
         with self._changed:
             for each in self._workers:
-                if each.shard is not None and not each.verdict and now - each.started > limit:
-                    each.verdict = f"no answer within {limit:g} seconds"
+                if each.shard is None or each.is_doomed:
+                    continue
+                if (row := each.mark.row) != each.row:
+                    each.row, each.moved = row, now
+                if now - each.moved > self._limits.card_seconds:
+                    each.verdict = f"no answer within {self._limits.card_seconds:g} s"
+                elif now - each.started > self._limits.task_seconds:
+                    # Whichever card the worker is on now is not to blame for the others.
+                    each.verdict = f"no answer within {self._limits.task_seconds:g} s"
+                    each.is_overdue = True
+                else:
+                    continue
+                each.is_doomed = True
+                _kill(each)
+
+    def renew(self) -> None:
+        """Replace idle workers that have worked: what comes next is read by a fresh one.
+
+        A decoder may damage the memory of its process long before that dies of it, and only
+        the card that is read then would be seen.
+        """
+        with self._changed:
+            for each in self._workers:
+                if each.is_idle and each.used:
+                    each.is_doomed = True
                     _kill(each)
 
     def pids(self) -> list[int]:
@@ -152,13 +214,15 @@ class WorkerPool:
         """Hand the backlog to idle workers and start workers for the rest of it."""
         while True:
             with self._changed:
-                idle = next((w for w in self._workers if w.ready and w.shard is None), None)
+                idle = next((each for each in self._workers if each.is_idle), None)
                 if idle is None or not self._backlog or self._closing:
                     starting = sum(not w.ready for w in self._workers)
                     wanted = min(len(self._backlog) - starting, self._size - len(self._workers))
                     break
                 task = self._backlog.popleft()
-                idle.shard, idle.started = task.shard, time.monotonic()
+                idle.mark.row = idle.row = NO_ROW
+                idle.shard, idle.used = task.shard, True
+                idle.started = idle.moved = time.monotonic()
             # A worker that died meanwhile is noticed when it is listened to.
             with suppress(BrokenPipeError, ConnectionResetError):
                 idle.connection.send(task)
@@ -170,11 +234,13 @@ class WorkerPool:
 
         context = get_context("loky")
         ours, theirs = context.Pipe()
-        process = context.Process(target=worker.live, args=(theirs, os.getpid()), daemon=True)
+        mark = RowMark()
+        arguments = (theirs, os.getpid(), mark, self._limits.memory)
+        process = context.Process(target=worker.live, args=arguments, daemon=True)
         process.start()
         theirs.close()
         with self._changed:
-            newcomer = _Worker(process, ours)
+            newcomer = _Worker(process, ours, mark)
             self._workers.append(newcomer)
             if self._closing:
                 _kill(newcomer)
@@ -201,7 +267,7 @@ class WorkerPool:
             shard, each.shard = each.shard, None
             assert shard is not None
             if isinstance(answer, worker.Failure):
-                self._news.lost.append(Loss(shard, answer.reason))
+                self._news.lost.append(Loss(shard, answer.reason, _row(each)))
             else:
                 self._news.delivered.append(Delivery(shard, answer, time.monotonic()))
             self._changed.notify_all()
@@ -210,11 +276,14 @@ class WorkerPool:
         _kill(each)
         each.process.join()
         each.connection.close()
-        died = f"its worker ended with status {each.process.exitcode} ({error!r})"
+        died = _describe_end(each.process.exitcode, error)
         with self._changed:
+            row = None if each.is_overdue else _row(each)
             self._workers.remove(each)
+            each.mark.close()
             if each.shard is not None:
-                self._news.lost.append(Loss(each.shard, each.verdict or died))
+                cause, timed_out = each.verdict or died, bool(each.verdict)
+                self._news.lost.append(Loss(each.shard, cause, row, timed_out))
                 self._changed.notify_all()
             elif not each.ready and not self._closing:
                 self._failed_starts += 1
@@ -226,12 +295,32 @@ class WorkerPool:
             )
 
     def _bury_all(self) -> None:
-        for each in self._workers:
+        with self._changed:
+            left, self._workers = self._workers, []
+        for each in left:
             _kill(each)
-        for each in self._workers:
+        for each in left:
             each.process.join()
             each.connection.close()
-        self._workers = []
+            each.mark.close()
+
+
+def _row(each: _Worker) -> int | None:
+    row = each.mark.row
+    return None if row == NO_ROW else row
+
+
+def _describe_end(status: int, error: Exception) -> str:
+    """How a worker ended, for people: status of its process, and why nobody listens to it."""
+    if not isinstance(error, (EOFError, OSError)):
+        return f"its answer makes no sense ({error!r})"
+    if status >= 0:
+        return f"its worker ended with status {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    return f"its worker was killed by {name}" + OF_SIGKILL * (-status == signal.SIGKILL)
 
 
 def _kill(each: _Worker) -> None:

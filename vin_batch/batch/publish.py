@@ -16,10 +16,16 @@ from vin_batch.batch.atomic import write_atomic
 from vin_batch.batch.host import host_name, now, resident_bytes
 from vin_batch.batch.plan import shard_digest
 from vin_batch.batch.readings_schema import readings_to_table, serialise
-from vin_batch.batch.receipts import ReaderPart, Receipt, ShardState, encode_digests, save_receipt
+from vin_batch.batch.receipts import (
+    Blame,
+    ReaderPart,
+    Receipt,
+    ShardState,
+    encode_digests,
+    save_receipt,
+)
 from vin_batch.batch.rundir import RunDir
 from vin_batch.records import BoxIssue, CardPack, CardRef, Reading
-from vin_batch.vin.alphabet import VIN_LENGTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,8 @@ class Evidence:
         strikes: Worker deaths with this shard in flight.
         errors: First few unexpected errors.
         readers: Who read the shard.
+        blamed: See ``Receipt``.
+        given_up: See ``Receipt``.
     """
 
     state: ShardState
@@ -53,6 +61,8 @@ class Evidence:
     strikes: int = 0
     errors: tuple[str, ...] = ()
     readers: tuple[ReaderPart, ...] = ()
+    blamed: tuple[Blame, ...] = ()
+    given_up: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +131,8 @@ class Publisher:
             errors=evidence.errors,
             readers=evidence.readers,
             stamp_digests=evidence.stamp_digests,
+            blamed=evidence.blamed,
+            given_up=evidence.given_up,
         )
         save_receipt(self.run, receipt)
         faults.point("publish:done")
@@ -130,12 +142,13 @@ class Publisher:
 def pack_evidence(
     pack: CardPack, timings: Mapping[str, float], rss: int, strikes: int, errors: tuple[str, ...]
 ) -> Evidence:
-    """Evidence of a shard that was read."""
+    """Evidence of a shard that was read, or of which no worker survived a single card."""
+    lost = bool(pack.card_ids) and bool((pack.issues == BoxIssue.NOT_READ).all())
     return Evidence(
-        state=ShardState.DONE,
-        stat_digest=pack.stat_digest,
-        content_digests=encode_digests(pack.content_digests),
-        stamp_digests=encode_digests(pack.stamp_digests),
+        state=ShardState.QUARANTINED if lost else ShardState.DONE,
+        stat_digest="" if lost else pack.stat_digest,
+        content_digests="" if lost else encode_digests(pack.content_digests),
+        stamp_digests="" if lost else encode_digests(pack.stamp_digests),
         issues=count_issues(pack.issues),
         extra_boxes=int(pack.extra_boxes.sum()),
         ignored_files=int(pack.ignored_files.sum()),
@@ -143,16 +156,6 @@ def pack_evidence(
         worker_rss_bytes=rss,
         strikes=strikes,
         errors=errors,
-    )
-
-
-def quarantine_evidence(cards: int, strikes: int, reason: str) -> Evidence:
-    """Evidence of a shard that no worker survived."""
-    return Evidence(
-        state=ShardState.QUARANTINED,
-        issues={BoxIssue.NOT_READ.code: cards * VIN_LENGTH},
-        strikes=strikes,
-        errors=(reason,) if reason else (),
     )
 
 

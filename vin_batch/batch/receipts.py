@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vin_batch.batch.atomic import write_atomic
 from vin_batch.batch.rundir import RunDir, parts
+from vin_batch.records import BoxIssue
 
 RECEIPT_SCHEMA: Final = 1
 
@@ -27,6 +28,28 @@ class ShardState(StrEnum):
     DONE = "done"
     QUARANTINED = "quarantined"
     """Its workers died or hung: every card has a row, with status failed."""
+
+
+class Stage(StrEnum):
+    """What a worker was doing."""
+
+    READ = "read"
+    SECOND_LOOK = "second_look"
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """A card that killed its worker, or stalled it, in a task of its own, and again.
+
+    Attributes:
+        card_id: The card.
+        stage: In ``read`` nothing of it was read; in ``second_look`` its first reading stays.
+        cause: What happened, for people.
+    """
+
+    card_id: str
+    stage: Stage
+    cause: str
 
 
 class ReceiptError(Exception):
@@ -89,6 +112,9 @@ class Receipt:
         readers: Who read the shard, in order; empty where nobody did.
         stamp_digests: Base64 of ``uint8[cards, 8]``, digests over names, sizes and times of
             the box files when they were read; empty where they were not.
+        blamed: Cards that cost a worker. Cards whose worker died have zeros as digests.
+        given_up: Cards that were not read, or not looked at again, because the shard had
+            cost too many workers before their turn came.
     """
 
     shard: int
@@ -116,11 +142,18 @@ class Receipt:
     errors: tuple[str, ...] = field(default=())
     readers: tuple[ReaderPart, ...] = field(default=())
     stamp_digests: str = ""
+    blamed: tuple[Blame, ...] = field(default=())
+    given_up: int = 0
 
     @property
     def failed_cards(self) -> int:
         """Cards that could not be read."""
         return self.statuses.get("failed", 0)
+
+    @property
+    def is_poisoned(self) -> bool:
+        """True where workers died or gave up for good, so that something was left out."""
+        return bool(self.blamed or self.given_up or self.issues.get(BoxIssue.NOT_READ.code))
 
     def contents(self) -> NDArray[np.uint8] | None:
         """Content digests ``uint8[cards, 8]``, None where nothing was read."""
@@ -160,6 +193,10 @@ def receipt_from_json(data: bytes) -> Receipt:
         document["state"] = ShardState(document["state"])
         document["errors"] = tuple(document["errors"])
         document["readers"] = tuple(ReaderPart(**part) for part in document.get("readers", ()))
+        document["blamed"] = tuple(
+            Blame(**{**blame, "stage": Stage(blame["stage"])})
+            for blame in document.get("blamed", ())
+        )
         receipt = Receipt(**document)
         _check_types(receipt)
         receipt.contents()

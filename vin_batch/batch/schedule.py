@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable
-from typing import Final
+from dataclasses import dataclass
 
-MAX_LOSSES_ALONE: Final = 2
-"""Losses with no other shard in flight, after which a shard is surely the cause itself, and
-not the memory that others took."""
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A shard that is to be read now, and whether nothing else is in flight meanwhile."""
+
+    shard: int
+    alone: bool
 
 
 class Schedule:
     """Hands out shards so that a deadly one cannot take others down for long.
 
     A shard whose worker died becomes a suspect. Suspects run alone, after everything else:
-    what dies there again is not the victim of another. A shard that is not lost is handed
-    out once.
+    what dies there again is not the victim of another, and not of the memory that others
+    took. What a suspect needs then, it gets in one turn: see ``isolation``. A shard that is
+    not lost is handed out once, a shard that is lost twice.
 
     Args:
         shards: What is to be done, in order.
         width: Most shards in flight.
+
+    Attributes:
+        strikes: Losses by shard.
     """
 
     def __init__(self, shards: Iterable[int], width: int) -> None:
@@ -29,7 +37,6 @@ class Schedule:
         self._in_flight: set[int] = set()
         self._alone = False
         self._width = width
-        self._losses_alone: Counter[int] = Counter()
         self.strikes: Counter[int] = Counter()
 
     @property
@@ -37,7 +44,7 @@ class Schedule:
         """True when nothing waits and nothing is in flight."""
         return not (self._fresh or self._suspects or self._in_flight)
 
-    def next(self) -> int | None:
+    def next(self) -> Turn | None:
         """The shard to start now, None if nothing may start now."""
         if self._alone or len(self._in_flight) >= self._width:
             return None
@@ -49,25 +56,23 @@ class Schedule:
         else:
             return None
         self._in_flight.add(shard)
-        return shard
+        return Turn(shard, self._alone)
 
     def finished(self, shard: int) -> None:
-        """A shard's result arrived."""
+        """A shard's turn ended with a result."""
         self._in_flight.remove(shard)
         self._alone = False
 
     def lost(self, shard: int) -> bool:
-        """The worker that had a shard died, hung or gave up.
+        """The worker that had a shard, or a part of it, died, hung or gave up.
 
         Returns:
-            True if the shard was lost alone too often: it leaves the schedule, to be
-            quarantined. Otherwise it becomes a suspect.
+            True if the shard ran alone: its turn goes on, with parts of it. Otherwise its
+            turn ended and it is a suspect.
         """
-        self._in_flight.remove(shard)
         self.strikes[shard] += 1
-        self._losses_alone[shard] += self._alone
-        self._alone = False
-        if self._losses_alone[shard] >= MAX_LOSSES_ALONE:
+        if self._alone:
             return True
+        self._in_flight.remove(shard)
         self._suspects.append(shard)
         return False

@@ -12,12 +12,7 @@ from numpy.typing import NDArray
 
 from vin_batch.classifier.base import Classifier
 from vin_batch.errors import ModelError
-from vin_batch.records import (
-    BoxIssue,
-    CardPack,
-    DecisionPolicy,
-    Reading,
-)
+from vin_batch.records import CardPack, DecisionPolicy, Reading
 from vin_batch.vin.alphabet import ALPHABET, VIN_LENGTH
 
 CARDS_PER_CALL: Final = 256
@@ -117,14 +112,3 @@ def bind_judge(policy: DecisionPolicy) -> Judge:
         return judge(card_ids, log_probs, issues, extra_boxes, policy, decoder)
 
     return bound
-
-
-def judge_unread(card_ids: Sequence[str], judge: Judge) -> list[Reading]:
-    """The rows of cards whose pixels nobody has: failed, 17 boxes not read."""
-    n = len(card_ids)
-    return judge(
-        card_ids,
-        np.zeros((n, VIN_LENGTH, len(ALPHABET)), dtype=np.float32),
-        np.full((n, VIN_LENGTH), BoxIssue.NOT_READ, dtype=np.uint8),
-        np.zeros(n, dtype=np.int32),
-    )

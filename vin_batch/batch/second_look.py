@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from vin_batch.archive import ArchiveRoot, ListingChangedError, read_card
 from vin_batch.batch.changes import content_digest
+from vin_batch.batch.mark import NO_ROW
+from vin_batch.batch.pack import Tell, nobody_asks
 from vin_batch.records import CardRef
 from vin_batch.second_reader.recogniser import SYMBOLS, Recogniser
 from vin_batch.second_reader.shape import HEIGHT, WIDTH
@@ -94,7 +96,7 @@ class _Looking:
         self.canvases, self.places = [], []
 
 
-def look_again(task: LookTask) -> LookResult:
+def look_again(task: LookTask, tell: Tell = nobody_asks) -> LookResult:
     """Read cards of a shard with the second reader.
 
     A card that vanished, or holds other bytes than before, is not looked at: two readers
@@ -102,6 +104,8 @@ def look_again(task: LookTask) -> LookResult:
 
     Args:
         task: The cards.
+        tell: Called with the index of every card before its files are read, and with
+            ``NO_ROW`` before the recogniser reads a group of cards.
 
     Returns:
         Scores of the boxes that were seen.
@@ -115,10 +119,13 @@ def look_again(task: LookTask) -> LookResult:
     )
     errors: list[str] = []
     for row, card in enumerate(task.cards):
+        tell(row)
         if not _gather(looking, row, task) and len(errors) < MAX_ERRORS:
             errors.append(f"{card.card_id}: changed before the second reader saw it"[:500])
         if (row + 1) % CARDS_PER_GROUP == 0:
+            tell(NO_ROW)
             looking.flush()
+    tell(NO_ROW)
     looking.flush()
     return LookResult(
         scores=looking.scores,

@@ -10,6 +10,7 @@ from typing import Any, Final
 from vin_batch.batch.ledger import RunRecord, Tally, load_run, tally
 from vin_batch.batch.lock import is_held
 from vin_batch.batch.pace import Pace, pace_of
+from vin_batch.batch.poison import describe_poison, poison_of
 from vin_batch.batch.receipts import iter_receipts
 from vin_batch.batch.rundir import RunDir
 from vin_batch.errors import ExitCode
@@ -121,6 +122,7 @@ class RunStatus:
             "shards_done": self.tally.shards,
             "shards_quarantined": list(self.tally.quarantined),
             "shards_with_failures": self.with_failures,
+            "poison": poison_of(self.tally),
             "unreadable_folders": self.record.walk.get("unreadable_folders", 0),
             "statuses": {each.value: self.tally.statuses.get(each.value, 0) for each in Status},
             "reasons": dict(self.tally.reasons),
@@ -181,7 +183,7 @@ def read_status(run: RunDir, moment: datetime | None = None) -> RunStatus:
         tally=result,
         pace=pace_of(record.sessions[-1] if record.sessions else None, receipts),
         checked_at=moment or datetime.now(UTC),
-        with_failures=sum(r.failed_cards > 0 for r in receipts),
+        with_failures=sum(r.failed_cards > 0 or r.is_poisoned for r in receipts),
     )
 
 
@@ -207,6 +209,7 @@ def describe(status: RunStatus) -> str:
     ]
     if result.quarantined:
         lines.append(f"quarantined shards: {', '.join(map(str, result.quarantined))}")
+    lines += describe_poison(poison_of(result))
     if status.with_failures:
         lines.append(f"shards with failed cards: {status.with_failures} (see `vin-batch retry`)")
     unreadable = record.walk.get("unreadable_folders", 0)

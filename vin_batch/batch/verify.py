@@ -115,6 +115,9 @@ def _verify_shard(
     elif receipt.failed_cards:
         failed = receipt.failed_cards
         yield Finding(Severity.INCOMPLETE, f"shard {shard} has {failed} failed cards", RETRY)
+    elif receipt.is_poisoned:
+        message = f"shard {shard}: workers died, so that some cards or boxes were left out"
+        yield Finding(Severity.INCOMPLETE, message, RETRY)
 
 
 def _receipt_errors(

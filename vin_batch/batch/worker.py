@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Final
 
-from vin_batch.batch.pack import ShardResult, ShardTask, pack_shard
+from vin_batch.batch.bounds import limit_memory, offer_to_kernel
+from vin_batch.batch.mark import RowMark
+from vin_batch.batch.pack import ShardResult, ShardTask, Tell, pack_shard
 from vin_batch.batch.second_look import LookResult, LookTask, look_again
 
 PARENT_POLL: Final = 0.5
@@ -37,46 +39,57 @@ Result = ShardResult | LookResult
 Answer = Ready | Failure | Result
 
 
-def live(connection: Connection, parent: int) -> None:
+def live(connection: Connection, parent: int, mark: RowMark, memory_limit: int | None) -> None:
     """Work until the connection ends.
 
     Args:
         connection: Tasks come in, answers go out.
         parent: Process id of the parent.
+        mark: Shows the parent which row of its task the worker is on.
+        memory_limit: See ``initialise``.
     """
-    initialise(parent)
+    initialise(parent, memory_limit)
     try:
         connection.send(Ready())
         while True:
-            connection.send(answer(connection.recv()))
+            connection.send(answer(connection.recv(), mark.set))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 
 
-def answer(task: Task) -> Result | Failure:
+def answer(task: Task, tell: Tell) -> Result | Failure:
     """Pack a shard or look at it again, or say why that failed."""
     try:
-        return look_again(task) if isinstance(task, LookTask) else pack_shard(task)
+        if isinstance(task, LookTask):
+            return look_again(task, tell)
+        return pack_shard(task, tell)
     except Exception as error:
         return Failure(repr(error))
 
 
-def initialise(parent: int) -> None:
+def initialise(parent: int, memory_limit: int | None) -> None:
     """Prepare a worker process.
 
     A terminal or a service manager signals the whole group; the parent alone decides what
     that means and kills the workers, which therefore ignore both signals. They were blocked
     when the process started.
+
+    Args:
+        parent: Process id of the parent.
+        memory_limit: What the worker may take beyond its libraries, in MiB; None for all.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     watch = threading.Thread(target=_exit_without, args=(parent,), name="parent-watch", daemon=True)
     watch.start()
+    offer_to_kernel()
     import cv2  # noqa: PLC0415 - only workers decode images
 
     # Two threads inside OpenCV make 28-pixel images slower, and the cores are taken.
     cv2.setNumThreads(1)
+    if memory_limit is not None:
+        limit_memory(memory_limit)
 
 
 def _exit_without(parent: int) -> None:

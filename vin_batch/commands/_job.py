@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 from vin_batch.batch.job import JobOutcome, JobTools, nothing_again, run_job
+from vin_batch.batch.poison import describe_poison, poison_of
 from vin_batch.batch.receipts import Receipt
 from vin_batch.batch.rundir import RunDir
 from vin_batch.batch.score import bind_judge
@@ -138,7 +139,8 @@ def last_words(outcome: JobOutcome) -> str:
     lines.append(f"{tally.cards} cards: {counts}")
     if tally.quarantined:
         lines.append(f"{len(tally.quarantined)} shards are quarantined: their workers died")
-    if tally.quarantined or tally.statuses.get("failed"):
+    lines += describe_poison(poison_of(tally))
+    if tally.poisoned or tally.statuses.get("failed"):
         lines.append("once the cause is repaired, `vin-batch retry` reads the failed cards again")
     if outcome.unreadable_folders:
         lines.append(

@@ -45,6 +45,9 @@ def add_parser(subparsers: Any) -> None:  # noqa: ANN401 - argparse does not nam
         "--shard-timeout", type=float, metavar="SECONDS", help="a worker is stuck after (1800)"
     )
     parser.add_argument(
+        "--card-timeout", type=float, metavar="SECONDS", help="or after so long on one card (120)"
+    )
+    parser.add_argument(
         "--second-reader",
         metavar="WHICH",
         help="cards that a second reader looks at, too: off (default), review, or all; "
@@ -88,6 +91,7 @@ def execute(args: argparse.Namespace) -> ExitCode:
             "limit",
             "engine",
             "shard_timeout",
+            "card_timeout",
             "second_reader",
             "file_mode",
             "textfile",

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from vin_batch.batch.atomic import write_atomic
 from vin_batch.batch.ledger import readings_digest
+from vin_batch.batch.poison import describe_poison
 from vin_batch.batch.rundir import RunDir
 from vin_batch.records import Status
 from vin_batch.report import markup
@@ -94,6 +95,8 @@ def _warnings(summary: Mapping[str, Any]) -> Iterator[str]:
     if summary["quarantined_shards"]:
         numbers = ", ".join(map(str, summary["quarantined_shards"]))
         yield f"Shards {numbers} could not be read by any worker; try vin-batch retry."
+    if poison := summary.get("poison"):
+        yield from (line[0].upper() + line[1:] for line in describe_poison(poison))
     lost = summary["walk"].get("unreadable_folders", 0)
     if lost:
         yield f"{lost} folders of the archive could not be listed: their cards are missing."

@@ -1,4 +1,7 @@
-"""``summary.json``: a run in numbers, for machines. It names no card and no VIN."""
+"""``summary.json``: a run in numbers, for machines.
+
+It names no VIN, and no card but the first few that cost a worker.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from numpy.typing import NDArray
 
 from vin_batch.batch.atomic import write_atomic
 from vin_batch.batch.ledger import RunRecord, Tally, load_run, readings_digest, tally
+from vin_batch.batch.poison import poison_of
 from vin_batch.batch.receipts import Receipt, iter_receipts
 from vin_batch.batch.rundir import RunDir
 from vin_batch.records import Status
@@ -94,6 +98,7 @@ def summarise(run: RunDir) -> dict[str, Any]:
         "shards": totals.shards,
         "shards_planned": record.shards,
         "quarantined_shards": list(totals.quarantined),
+        "poison": poison_of(totals),
         "statuses": {status.value: totals.statuses.get(status.value, 0) for status in Status},
         "shares": _shares(totals.statuses, totals.cards),
         "reasons": _by_count(totals.reasons),
