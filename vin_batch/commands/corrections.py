@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable
 from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from vin_batch.errors import ExitCode, UsageError
+from vin_batch.report.logs import say
 
 if TYPE_CHECKING:
     from vin_batch.corrections.records import Conflict
@@ -72,10 +72,10 @@ def _import(args: argparse.Namespace) -> ExitCode:
         raise incoming.refuse(args.file, read.problems)
     skipped = f"; {read.skipped} rows without a vin passed over" if read.skipped else ""
     if layer.is_imported(args.to, read.source_sha256):
-        _say(f"nothing to do: {args.file} was imported before{skipped}")
+        say(f"nothing to do: {args.file} was imported before{skipped}")
         return ExitCode.DONE
     if not read.corrections:
-        _say(f"nothing to do: no row of {args.file} has a vin{skipped}")
+        say(f"nothing to do: no row of {args.file} has a vin{skipped}")
         return ExitCode.DONE
     unknown = known_cards.unknown_cards((c.card_id for c in read.corrections), runs)
     if unknown:
@@ -93,7 +93,7 @@ def _import(args: argparse.Namespace) -> ExitCode:
     named = {c.card_id for c in read.corrections}
     found = [c for c in records.conflicts(layer.load([args.to])) if c.card_id in named]
     _list(f"conflict: {_conflict_line(conflict)}" for conflict in found)
-    _say(f"imported {len(read.corrections)} corrections into {layer.layer_of(args.to)}{skipped}")
+    say(f"imported {len(read.corrections)} corrections into {layer.layer_of(args.to)}{skipped}")
     return ExitCode.DONE
 
 
@@ -108,7 +108,7 @@ def _export_queue(args: argparse.Namespace) -> ExitCode:
     said = layer.load((args.directory, *roots, *args.corrections))
     runs = [open_finished(root, partial=True) for root in roots]
     rows = write_queue(args.output, runs, records.deciding(said), args.limit)
-    _say(f"wrote {args.output}: {rows} cards wait for a person")
+    say(f"wrote {args.output}: {rows} cards wait for a person")
     return ExitCode.DONE
 
 
@@ -118,7 +118,7 @@ def _conflicts(args: argparse.Namespace) -> ExitCode:
     found = records.conflicts(layer.load([args.directory]))
     for conflict in found:
         print(_conflict_line(conflict))
-    _say(f"{len(found)} cards with statements that disagree")
+    say(f"{len(found)} cards with statements that disagree")
     return ExitCode.DONE
 
 
@@ -144,10 +144,6 @@ def _zone(name: str | None) -> tzinfo | None:
 def _list(lines: Iterable[str]) -> None:
     found = list(lines)
     for line in found[:MAX_LINES]:
-        _say(line)
+        say(line)
     if len(found) > MAX_LINES:
-        _say(f"and {len(found) - MAX_LINES} more such lines")
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+        say(f"and {len(found) - MAX_LINES} more such lines")

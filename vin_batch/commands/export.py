@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from vin_batch.errors import DiskError, ExitCode, UsageError
+from vin_batch.errors import ChangedUnderRunError, DiskError, ExitCode, UsageError
 from vin_batch.report.logs import say
 
+if TYPE_CHECKING:
+    from vin_batch.export.load import LoadOptions, LoadOutcome
+    from vin_batch.export.postgres_connection import Destination
+
 FILE_TARGETS: Final = ("csv", "package")
-URL_TARGETS: Final = ("postgresql:", "postgres:", "duckdb:", "sqlite:")
+POSTGRES: Final = ("postgresql:", "postgres:")
+URL_TARGETS: Final = (*POSTGRES, "duckdb:", "sqlite:")
+LINE_SECONDS: Final = 10.0
+"""Least time between two lines about a load where there is no bar."""
 _EPILOG: Final = """\
 targets:
   csv                  one flat file, -o FILE (default: RUN_DIR/readings.csv)
@@ -164,8 +174,89 @@ def _package(args: argparse.Namespace) -> ExitCode:
 
 
 def _init(args: argparse.Namespace) -> ExitCode:
-    raise UsageError("--init is for databases")
+    if not args.to.startswith(POSTGRES):
+        raise UsageError(
+            f"--init does not go with --to {_kind(args.to)}",
+            "A file of DuckDB or SQLite is made when it is loaded.",
+        )
+    from vin_batch.export.postgres_connection import Session  # noqa: PLC0415
+    from vin_batch.export.postgres_schema import init  # noqa: PLC0415
+
+    destination = _destination(args)
+    applied = init(destination, Session(destination, args.retries, tell=say))
+    names = ", ".join(f"{migration.version:04d} {migration.name}" for migration in applied)
+    say(f"{destination}: schema {args.schema}: {names or 'nothing to do: up to date'}")
+    return ExitCode.DONE
 
 
 def _load(args: argparse.Namespace) -> ExitCode:
-    raise UsageError("databases are not there yet")
+    from vin_batch.export.load import LoadOptions  # noqa: PLC0415
+
+    with _progress() as progress:
+        options = LoadOptions(
+            partial=args.partial,
+            corrections=tuple(args.corrections),
+            attempts=args.retries,
+            progress=progress,
+            tell=say,
+        )
+        outcome = _load_into(args, options)
+    before = f", {outcome.shards_before} were in before" if outcome.shards_before else ""
+    say(
+        f"loaded {outcome.cards} cards in {outcome.shards} shards{before}; "
+        f"{outcome.corrections} new corrections"
+    )
+    if outcome.stale:
+        raise ChangedUnderRunError(
+            f"{len(outcome.stale)} shards were not loaded, the first is {outcome.stale[0]}: the "
+            "database has a later reading of them by the same run",
+            f"{args.run_dir} is an older copy; export the one that was retried last.",
+        )
+    return ExitCode.DONE
+
+
+def _load_into(args: argparse.Namespace, options: LoadOptions) -> LoadOutcome:
+    if args.to.startswith(POSTGRES):
+        from vin_batch.export.postgres import export_postgres  # noqa: PLC0415
+
+        return export_postgres(args.run_dir, _destination(args), options)
+    from vin_batch.export.embedded import export_embedded  # noqa: PLC0415
+
+    engine, _, file = args.to.partition(":")
+    if not file:
+        raise UsageError(f"--to {engine}: needs a file", f"Write --to {engine}:FILE.")
+    return export_embedded(args.run_dir, engine, Path(file), options)
+
+
+def _destination(args: argparse.Namespace) -> Destination:
+    from vin_batch.export.postgres_connection import Destination  # noqa: PLC0415
+
+    destination = Destination(args.to, args.schema)
+    if destination.has_secret:
+        raise UsageError(
+            "a password on the command line can be read by every user of this machine",
+            "Leave it out of the address; put it into ~/.pgpass (mode 0600) or PGPASSWORD.",
+        )
+    return destination
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, a line now and then elsewhere."""
+    from tqdm import tqdm  # noqa: PLC0415
+
+    with tqdm(
+        desc="loading", unit=" cards", file=sys.stderr, dynamic_ncols=True,
+        disable=not sys.stderr.isatty(),
+    ) as bar:  # fmt: skip
+        last = time.monotonic()
+
+        def show(done: int, total: int) -> None:
+            nonlocal last
+            bar.total = total
+            bar.update(done - bar.n)
+            if bar.disable and time.monotonic() - last >= LINE_SECONDS:
+                last = time.monotonic()
+                say(f"{done} of {total} cards are in")
+
+        yield show

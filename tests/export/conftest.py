@@ -1,0 +1,33 @@
+"""One PostgreSQL for all tests of this folder, one schema per test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from postgres_server import Server, new_schema, running_server
+from vin_batch.export.postgres_connection import Destination
+from vin_batch.export.postgres_schema import init
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """The server."""
+    with running_server() as running:
+        yield running
+
+
+@pytest.fixture
+def schema(server: Server) -> Iterator[str]:
+    """The name of a schema that does not exist yet."""
+    with new_schema(server) as name:
+        yield name
+
+
+@pytest.fixture
+def register(server: Server, schema: str) -> Destination:
+    """A schema with empty tables."""
+    destination = Destination(server.dsn, schema)
+    init(destination)
+    return destination

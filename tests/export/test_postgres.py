@@ -1,0 +1,584 @@
+"""Readings enter a real PostgreSQL exactly once, whatever happens on the way."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg.rows import dict_row
+
+from finished_run import VIN, reading, unreadable
+from loader_runs import (
+    AMERICAN,
+    HOSTILE,
+    awkward,
+    awkward_text,
+    correct,
+    correction,
+    mixed,
+    run_of,
+    set_read_at,
+)
+from postgres_server import Server
+from vin_batch.batch.ledger import load_run
+from vin_batch.batch.rundir import RunDir
+from vin_batch.corrections.layer import load as load_corrections
+from vin_batch.corrections.records import deciding
+from vin_batch.errors import UsageError
+from vin_batch.export import postgres, postgres_schema
+from vin_batch.export.contract import CONTRACT, NAMES
+from vin_batch.export.copy_text import copy_text
+from vin_batch.export.load import LoadOptions, LoadOutcome, ShardRows
+from vin_batch.export.package import export_package
+from vin_batch.export.postgres import export_postgres
+from vin_batch.export.postgres_connection import Cursor, DatabaseError, Destination, Session
+from vin_batch.export.rows import contract_rows, machine_rows
+from vin_batch.export.shards import open_finished, read_time
+from vin_batch.records import Reading, Status
+
+NIGHT = datetime(2026, 1, 1, 2, tzinfo=UTC)
+
+
+def night(number: int) -> str:
+    return (NIGHT + timedelta(days=number)).isoformat()
+
+
+def rows(register: Destination, view: str = "readings") -> list[dict[str, Any]]:
+    with psycopg.connect(register.dsn, row_factory=dict_row) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        found = connection.execute(
+            f'SELECT * FROM {register.schema}.{view} ORDER BY card_id COLLATE "C"'.encode()
+        )
+        return list(found)
+
+
+def value(register: Destination, query: str) -> Any:  # noqa: ANN401 - one value of any type
+    with psycopg.connect(register.dsn) as connection:
+        connection.execute(f"SET search_path = {register.schema}".encode())
+        row = connection.execute(query.encode()).fetchone()
+        return None if row is None else row[0]
+
+
+def expected(runs: Iterable[RunDir], layers: Sequence[Path] = ()) -> list[dict[str, Any]]:
+    """What the view must show: the newest reading of every card, people first."""
+    said = deciding(load_corrections(layers))
+    newest: dict[str, tuple[Any, dict[str, Any]]] = {}
+    for run in runs:
+        finished = open_finished(run.root, partial=True)
+        for receipt in finished.receipts():
+            machine = machine_rows(finished.readings(receipt), read_time(receipt), receipt.shard)
+            for row in contract_rows(machine, said).to_pylist():
+                order = (row["read_at"], row["run_id"])
+                if row["card_id"] not in newest or order >= newest[row["card_id"]][0]:
+                    newest[row["card_id"]] = (order, row)
+    return [row for _, (_, row) in sorted(newest.items(), key=lambda item: item[0].encode())]
+
+
+def exact(found: list[dict[str, Any]]) -> pa.Table:
+    """Rows with the bits of the contract's types, so that nothing is compared roundly."""
+    return pa.Table.from_pylist(found, schema=CONTRACT)
+
+
+def test_every_value_of_every_column_arrives_exactly(tmp_path: Path, register: Destination) -> None:
+    names = [awkward(name, 1 / (3 + n)) for n, name in enumerate(HOSTILE)]
+    run = run_of(tmp_path / "run", [mixed("1987", 26), names])
+    outcome = export_postgres(run.root, register)
+    found = rows(register)
+    assert list(found[0]) == list(NAMES)
+    assert exact(found).equals(exact(expected([run])))
+    manifest = export_package(run.root, tmp_path / "package").manifest
+    assert outcome.cards == len(found) == manifest.cards == load_run(run).cards
+    for status, count in manifest.statuses.items():
+        assert sum(row["status"] == status for row in found) == count
+    accepted = rows(register, "accepted_readings")
+    assert {row["status"] for row in accepted} == {"accepted"}
+    assert len(rows(register, "review_queue")) == len(found) - len(accepted)
+
+
+@given(
+    st.lists(st.tuples(awkward_text, st.floats(0, 1)), min_size=1, max_size=6,
+             unique_by=lambda row: row[0])
+)  # fmt: skip
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+def test_any_name_arrives_exactly(
+    tmp_path_factory: pytest.TempPathFactory, server: Server, cards: list[tuple[str, float]]
+) -> None:
+    run = run_of(tmp_path_factory.mktemp("run") / "run", [[awkward(c, p) for c, p in cards]])
+    finished = open_finished(run.root)
+    receipt = finished.receipt(0)
+    table = machine_rows(finished.readings(receipt), read_time(receipt), 0)
+    with server.connect() as connection, connection.transaction(force_rollback=True):
+        connection.execute("CREATE TEMP TABLE t (card_id text, confidence float8, maker text)")
+        chosen = table.select(["card_id", "confidence", "maker"])
+        with connection.cursor() as cursor, cursor.copy("COPY t FROM STDIN") as copy:
+            copy.write(copy_text(chosen))
+        found = connection.execute("SELECT * FROM t").fetchall()
+    assert found == [tuple(row.values()) for row in chosen.to_pylist()]
+
+
+def test_a_second_load_changes_nothing(tmp_path: Path, register: Destination) -> None:
+    run = run_of(tmp_path / "run", [mixed("a", 8), mixed("b", 3)])
+    correct(run.root, correction("a/card_0001", AMERICAN))
+    first = export_postgres(run.root, register)
+    assert (first.shards, first.cards, first.shards_before, first.corrections) == (2, 11, 0, 1)
+    tables = ("machine_readings", "loads", "runs", "corrections")
+    before = [value(register, f"SELECT array_agg(xmin || ':' || ctid) FROM {t}") for t in tables]
+    second = export_postgres(run.root, register)
+    assert second == LoadOutcome(first.run_id, 0, 0, 2, (), 0)
+    after = [value(register, f"SELECT array_agg(xmin || ':' || ctid) FROM {t}") for t in tables]
+    assert after == before
+    assert value(register, "SELECT count(*) FROM machine_readings_history") == 0
+
+
+def overlapping(base: Path) -> list[RunDir]:
+    """Three nights: some cards were read again, with all kinds of results."""
+    first = [reading("a"), reading("b"), awkward("c"), unreadable("d"), reading("e")]
+    second = [awkward("a"), reading("b"), reading("c"), reading("f")]
+    third = [unreadable("b", Status.FAILED), awkward("f", 0.5), reading("g")]
+    return [
+        run_of(base / f"n{n}", [cards], f"{n}" * 32, night(n))
+        for n, cards in enumerate((first, second, third), start=1)
+    ]
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_a_newer_reading_supersedes_in_any_order_of_loads(
+    tmp_path: Path, register: Destination, order: tuple[int, ...]
+) -> None:
+    runs = overlapping(tmp_path)
+    for number in order:
+        export_postgres(runs[number].root, register)
+    assert exact(rows(register)).equals(exact(expected(runs)))
+    history = rows(register, "machine_readings_history")
+    assert [(row["card_id"], row["run_id"][0]) for row in sorted(
+        history, key=lambda row: (row["card_id"], row["run_id"])
+    )] == [("a", "1"), ("b", "1"), ("b", "2"), ("c", "1"), ("f", "2")]  # fmt: skip
+    for number in order:
+        export_postgres(runs[number].root, register)
+    assert rows(register, "machine_readings_history") == history
+
+
+def test_a_person_is_never_overruled(tmp_path: Path, register: Destination) -> None:
+    runs = overlapping(tmp_path)
+    correct(runs[0].root, correction("a", AMERICAN, note="seen"), correction("c", None))
+    late = {"reviewer": "boris", "signed_at": datetime(2026, 5, 1, tzinfo=UTC)}
+    correct(runs[1].root, correction("c", VIN, **late), correction("nowhere", VIN))
+    for run in (*runs, *reversed(runs)):
+        export_postgres(run.root, register)
+    layers = [run.root for run in runs]
+    assert exact(rows(register)).equals(exact(expected(runs, layers)))
+    found = {row["card_id"]: row for row in rows(register)}
+    assert (found["a"]["vin"], found["a"]["status"]) == (AMERICAN, "confirmed")
+    assert (found["c"]["vin"], found["c"]["reviewer"]) == (VIN, "boris")
+    assert value(register, "SELECT count(*) FROM corrections") == 4
+    assert {row["card_id"] for row in rows(register, "review_queue")} == {"b", "d", "f"}
+
+
+def test_corrections_made_in_the_database_count_too(tmp_path: Path, register: Destination) -> None:
+    run = run_of(tmp_path / "run", [[awkward("a")]])
+    export_postgres(run.root, register)
+    with psycopg.connect(register.dsn) as connection:
+        table = f"{register.schema}.corrections"
+        insert = f"INSERT INTO {table} (card_id, vin, reviewer) VALUES ('a', %s, 'desk')"
+        connection.execute(insert.encode(), [AMERICAN])
+    (row,) = rows(register)
+    assert (row["vin"], row["wmi"], row["source"]) == (AMERICAN, "1G4", "person")
+    for change in ("UPDATE", "DELETE FROM", "TRUNCATE"):
+        rest = "SET reviewer = 'x'" if change == "UPDATE" else ""
+        with (
+            psycopg.connect(register.dsn) as connection,
+            pytest.raises(psycopg.errors.RaiseException, match="append-only"),
+        ):
+            connection.execute(f"{change} {table} {rest}".encode())
+
+
+def test_a_retried_shard_is_loaded_again_and_an_old_copy_is_not(
+    tmp_path: Path, register: Destination
+) -> None:
+    old = run_of(
+        tmp_path / "old", [[unreadable("a", Status.FAILED), reading("b")]], read_at=night(1)
+    )
+    new = run_of(tmp_path / "new", [[reading("a"), reading("b")]], read_at=night(2))
+    export_postgres(old.root, register)
+    outcome = export_postgres(new.root, register)
+    assert (outcome.shards, outcome.stale) == (1, ())
+    again = export_postgres(old.root, register)
+    assert (again.shards, again.stale) == (0, (0,))
+    assert exact(rows(register)).equals(exact(expected([new])))
+    history = rows(register, "machine_readings_history")
+    assert [(row["card_id"], row["status"]) for row in history] == [("a", "failed")]
+    assert value(register, "SELECT count(*) FROM loads") == 1
+
+
+def test_an_unfinished_run_is_refused_unless_told(tmp_path: Path, register: Destination) -> None:
+    run = run_of(tmp_path / "run", [[reading("a")], [reading("b")]])
+    receipt = run.receipt(1).read_bytes()
+    run.receipt(1).unlink()
+    with pytest.raises(UsageError, match="1 of 2 shards"):
+        export_postgres(run.root, register)
+    assert export_postgres(run.root, register, LoadOptions(partial=True)).cards == 1
+    run.receipt(1).write_bytes(receipt)
+    assert export_postgres(run.root, register).cards == 1
+    assert len(rows(register)) == 2
+
+
+def kill_when_copied(
+    monkeypatch: pytest.MonkeyPatch, server: Server, times: int, at_row: int
+) -> list[int]:
+    """Let the server end our backend in the middle of a COPY, the first few times."""
+    killed: list[int] = []
+    real = psycopg.Copy.write
+
+    def write(self: psycopg.Copy, buffer: bytes) -> None:
+        lines = buffer.splitlines(keepends=True)
+        if len(killed) >= times or len(lines) <= at_row:
+            real(self, buffer)
+            return
+        real(self, b"".join(lines[:at_row]))
+        pid = self.connection.info.backend_pid
+        killed.append(pid)
+        with server.connect() as other:
+            other.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
+        real(self, b"".join(lines[at_row:]))
+
+    monkeypatch.setattr(psycopg.Copy, "write", write)
+    return killed
+
+
+def test_a_backend_killed_in_the_middle_of_a_copy_costs_nothing(
+    tmp_path: Path, server: Server, register: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(tmp_path / "run", [mixed("a", 40), mixed("b", 40), mixed("c", 5)])
+    monkeypatch.setattr("vin_batch.export.postgres_connection.FIRST_PAUSE", 0.0)
+    killed = kill_when_copied(monkeypatch, server, times=3, at_row=20)
+    told: list[str] = []
+    outcome = export_postgres(run.root, register, LoadOptions(tell=told.append))
+    assert len(killed) == 3
+    assert len(told) == 3
+    assert (outcome.shards, outcome.cards) == (3, 85)
+    assert exact(rows(register)).equals(exact(expected([run])))
+
+
+def test_a_server_that_stays_away_leaves_whole_shards(
+    tmp_path: Path, server: Server, register: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(tmp_path / "run", [mixed("a", 10), mixed("b", 10)])
+    monkeypatch.setattr("vin_batch.export.postgres_connection.FIRST_PAUSE", 0.0)
+    with monkeypatch.context() as patch:
+        real = postgres._load_shard
+
+        def dies(cursor: Cursor, rows: ShardRows, text: bytes) -> bool:
+            loaded = bool(real(cursor, rows, text))
+            if rows.receipt.shard == 1:
+                with server.connect() as other:
+                    pid = cursor.connection.info.backend_pid
+                    other.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
+            return loaded
+
+        patch.setattr(postgres, "_load_shard", dies)
+        with pytest.raises(DatabaseError, match="3 attempts"):
+            export_postgres(run.root, register, LoadOptions(attempts=3))
+    assert {row["shard"] for row in rows(register)} == {0}
+    assert value(register, "SELECT count(*) FROM loads") == 1
+    outcome = export_postgres(run.root, register)
+    assert (outcome.shards, outcome.shards_before) == (1, 1)
+    assert exact(rows(register)).equals(exact(expected([run])))
+
+
+def test_a_commit_whose_answer_was_lost_is_not_done_twice(
+    tmp_path: Path, server: Server, register: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(tmp_path / "run", [mixed("a", 6)])
+    monkeypatch.setattr("vin_batch.export.postgres_connection.FIRST_PAUSE", 0.0)
+    real = Session.transaction
+    lost: list[object] = []
+
+    def transaction(self: Session, work: Callable[[Cursor], object]) -> object:
+        result = real(self, work)
+        if "_load_shard" in repr(work) and not lost:
+            lost.append(result)
+            self.close()
+            result = real(self, work)
+        return result
+
+    monkeypatch.setattr(Session, "transaction", transaction)
+    outcome = export_postgres(run.root, register)
+    assert (lost, outcome.shards, outcome.stale) == ([True], 0, ())
+    assert exact(rows(register)).equals(exact(expected([run])))
+    assert value(register, "SELECT count(*) FROM machine_readings_history") == 0
+
+
+def test_concurrent_loaders_of_overlapping_runs_do_not_disturb_each_other(
+    tmp_path: Path, register: Destination
+) -> None:
+    def shards(seed: int) -> list[list[Reading]]:
+        def one(number: int) -> Reading:
+            made = awkward(f"card_{number:03d}", confidence=(seed + number) / 1000)
+            return made if (seed + number) % 3 else reading(f"card_{number:03d}")
+
+        numbers = sorted({(seed * 37 + n * (seed + 1)) % 160 for n in range(120)})
+        cards = [one(n) for n in numbers]
+        size = 15
+        return [cards[i : i + size] for i in range(0, len(cards), size)]
+
+    runs = [run_of(tmp_path / f"n{n}", shards(n), f"{n}" * 32, night(n)) for n in range(1, 5)]
+    errors: list[BaseException] = []
+
+    def work(run: RunDir) -> None:
+        try:
+            export_postgres(run.root, register)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(run,)) for run in (*runs, *runs)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert exact(rows(register)).equals(exact(expected(runs)))
+    total = sum(load_run(run).cards for run in runs)
+    current = value(register, "SELECT count(*) FROM machine_readings")
+    assert current + value(register, "SELECT count(*) FROM machine_readings_history") == total
+    assert value(register, "SELECT count(*) FROM loads") == sum(load_run(r).shards for r in runs)
+
+
+def test_tables_are_made_once_and_checked(server: Server, schema: str) -> None:
+    destination = Destination(server.dsn, schema)
+    applied = postgres_schema.init(destination)
+    assert [m.version for m in applied] == list(range(1, len(applied) + 1))
+    assert postgres_schema.init(destination) == []
+
+
+def test_concurrent_inits_do_not_disturb_each_other(server: Server, schema: str) -> None:
+    destination = Destination(server.dsn, schema)
+    results: list[int] = []
+    work = lambda: results.append(len(postgres_schema.init(destination)))  # noqa: E731
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == [0, 0, 0, len(postgres_schema.migrations())]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("DROP TABLE schema_migrations", "no tables"),
+        ("DELETE FROM schema_migrations WHERE version = 2", "older version"),
+        ("INSERT INTO schema_migrations VALUES (9999, 'x', 'y')", "9999"),
+        ("UPDATE schema_migrations SET sha256 = 'x' WHERE version = 1", "not the one"),
+    ],
+)
+def test_tables_of_another_version_are_refused(
+    tmp_path: Path, server: Server, register: Destination, change: str, message: str
+) -> None:
+    run = run_of(tmp_path / "run", [[reading("a")]])
+    with server.connect() as connection:
+        connection.execute(f"SET search_path = {register.schema}".encode())
+        connection.execute(change.encode())
+    with pytest.raises(UsageError, match=message):
+        export_postgres(run.root, register)
+
+
+def test_a_name_too_long_for_an_index_is_refused_by_name(
+    tmp_path: Path, register: Destination
+) -> None:
+    run = run_of(tmp_path / "run", [[reading("a")], [reading("é" * 1301)]])
+    with pytest.raises(UsageError, match="has 2602 bytes"):
+        export_postgres(run.root, register)
+    assert [row["card_id"] for row in rows(register)] == ["a"]
+
+
+def test_constraints_keep_nonsense_out(register: Destination) -> None:
+    columns = "card_id, status, vin, raw_vin, confidence, check_digit, model_years, changed, "
+    columns += "reasons, char_probs, second_chars, second_probs, issues, alternative_vins, "
+    columns += "alternative_probs, read_at, model_id, run_id, shard"
+    good = {
+        "card_id": "'a'", "status": "'accepted'", "vin": f"'{VIN}'", "raw_vin": f"'{VIN}'",
+        "confidence": "1", "check_digit": "'valid'", "second_chars": f"'{VIN}'",
+        "char_probs": "array_fill(1::real, '{17}')", "second_probs": "array_fill(0::real, '{17}')",
+        "issues": "array_fill(NULL::text, '{17}')", "read_at": "now()", "model_id": "'m'",
+        "run_id": "'r'", "shard": "0",
+    }  # fmt: skip
+    wrong = {
+        "status": "'sure'", "vin": "'XTA21013OD0000002'", "raw_vin": "'X'", "confidence": "1.5",
+        "check_digit": "'ok'", "char_probs": "'{1}'", "issues": "'{}'", "card_id": "''",
+        "alternative_vins": "'{x}'", "shard": "-1",
+    }  # fmt: skip
+    for name, bad in [("", ""), *wrong.items()]:
+        values = {**good, **({name: bad} if name else {})}
+        row = ", ".join(values.get(column, "'{}'") for column in columns.split(", "))
+        insert = f"INSERT INTO {register.schema}.machine_readings ({columns}) VALUES ({row})"
+        with psycopg.connect(register.dsn) as connection:
+            if not name:
+                connection.execute(insert.encode())
+                connection.rollback()
+                continue
+            with pytest.raises(psycopg.errors.CheckViolation):
+                connection.execute(insert.encode())
+
+
+def roles(server: Server, schema: str) -> tuple[str, str]:
+    """The example of roles, with names of this test."""
+    text = files("vin_batch.export").joinpath("sql/roles.example.sql")
+    prefix = schema.replace("test", "role")
+    statements = text.read_text(encoding="utf-8").replace("vin_batch_", f"{prefix}_")
+    with server.connect() as connection:
+        connection.execute(statements.replace("vin_batch.", f"{schema}.")
+                           .replace("SCHEMA vin_batch", f"SCHEMA {schema}").encode())  # fmt: skip
+    return prefix, f"{prefix}_loader"
+
+
+def drop_roles(server: Server, prefix: str) -> None:
+    with server.connect() as connection:
+        for name in ("loader", "reviewer", "reader"):
+            connection.execute(f"DROP OWNED BY {prefix}_{name}".encode())
+            connection.execute(f"DROP ROLE {prefix}_{name}".encode())
+
+
+def test_the_example_of_roles_is_enough_to_load_and_no_more(
+    tmp_path: Path, server: Server, register: Destination
+) -> None:
+    prefix, loader = roles(server, register.schema)
+    try:
+        runs = overlapping(tmp_path)
+        correct(runs[0].root, correction("a", VIN))
+        as_loader = Destination(f"{server.dsn} options='-c role={loader}'", register.schema)
+        for run in reversed(runs):
+            export_postgres(run.root, as_loader)
+        assert exact(rows(register)).equals(exact(expected(runs, [runs[0].root])))
+        for forbidden in (
+            "DELETE FROM machine_readings", "TRUNCATE corrections", "DROP TABLE loads",
+            "UPDATE corrections SET vin = NULL", "CREATE TABLE x (i int)",
+        ):  # fmt: skip
+            with psycopg.connect(as_loader.dsn) as connection:
+                connection.execute(f"SET search_path = {register.schema}".encode())
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(forbidden.encode())
+        with psycopg.connect(f"{server.dsn} options='-c role={prefix}_reviewer'") as connection:
+            table = f"{register.schema}.corrections"
+            insert = f"INSERT INTO {table} (card_id, vin, reviewer) VALUES ('b', %s, 'me')"
+            connection.execute(insert.encode(), [AMERICAN])
+        with (
+            psycopg.connect(f"{server.dsn} options='-c role={prefix}_reader'") as connection,
+            pytest.raises(psycopg.errors.InsufficientPrivilege),
+        ):
+            connection.execute(insert.encode(), [AMERICAN])
+        assert {r["card_id"]: r["vin"] for r in rows(register)}["b"] == AMERICAN
+    finally:
+        drop_roles(server, prefix)
+
+
+@pytest.fixture
+def clerk(server: Server) -> Iterable[tuple[str, str]]:
+    """A role that needs a password over TCP."""
+    if server.port is None:
+        pytest.skip("needs a server of our own, which asks for passwords")
+    name, secret = f"clerk_{server.port}", "s3cr3t-&p@ss"
+    with server.connect() as connection:
+        connection.execute(f"CREATE ROLE {name} LOGIN SUPERUSER PASSWORD '{secret}'".encode())
+    yield name, secret
+    with server.connect() as connection:
+        connection.execute(f"DROP ROLE {name}".encode())
+
+
+def test_passwords_come_from_pgpass_and_go_nowhere(
+    tmp_path: Path,
+    server: Server,
+    register: Destination,
+    clerk: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    run = run_of(tmp_path / "run", [[reading("a")]])
+    name, secret = clerk
+    url = f"postgresql://{name}@127.0.0.1:{server.port}/postgres"
+    passfile = tmp_path / "pgpass"
+    passfile.write_text(f"127.0.0.1:{server.port}:postgres:{name}:{secret}\n")
+    passfile.chmod(0o600)
+    monkeypatch.setenv("PGPASSFILE", str(passfile))
+    assert export_postgres(run.root, Destination(url, register.schema)).cards == 1
+    monkeypatch.setenv("PGPASSFILE", str(tmp_path / "none"))
+    with pytest.raises(DatabaseError, match="no password supplied") as missing:
+        export_postgres(run.root, Destination(url, register.schema))
+    assert "pgpass" in missing.value.advice
+    wrong = Destination(f"{url}?password=wr0ng-{quote(secret)}&keepalives=1", register.schema)
+    with pytest.raises(DatabaseError, match="authentication failed") as refused:
+        export_postgres(run.root, wrong)
+    for text in (str(missing.value), str(refused.value), str(wrong), repr(wrong), caplog.text):
+        assert secret not in text
+    assert refused.value.__cause__ is None
+    assert wrong.has_secret
+    assert wrong.scrub(f"x wr0ng-{secret} y") == "x *** y"
+
+
+def test_a_malformed_address_is_not_repeated() -> None:
+    with pytest.raises(UsageError) as caught:
+        Destination("postgresql://clerk:s3cret@[host/db").settings()
+    assert "s3cret" not in caught.value.message + caught.value.advice
+    assert caught.value.__suppress_context__
+
+
+def test_a_server_that_does_not_listen_is_tried_a_bounded_number_of_times(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", [[reading("a")]])
+    pauses: list[float] = []
+    session = Session(Destination("host=127.0.0.1 port=1"), attempts=8, sleep=pauses.append)
+    with pytest.raises(DatabaseError, match="8 attempts"):
+        session.transaction(lambda cursor: None)
+    assert pauses == [1, 2, 4, 8, 16, 30, 30]
+    with pytest.raises(DatabaseError):
+        export_postgres(run.root, Destination("host=127.0.0.1 port=1"), LoadOptions(attempts=1))
+
+
+def test_tls_is_demanded_when_told(tmp_path: Path, server: Server, schema: str) -> None:
+    if server.port is None:
+        pytest.skip("needs a server that is known to have no TLS")
+    destination = Destination(
+        f"host=127.0.0.1 port={server.port} user=postgres sslmode=require", schema
+    )
+    with pytest.raises(DatabaseError, match="SSL"):
+        Session(destination).transaction(lambda cursor: None)
+
+
+def test_memory_holds_two_shards_however_many_there_are(
+    tmp_path: Path, register: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(tmp_path / "run", [[reading(f"{s}/{n}") for n in range(20)] for s in range(12)])
+    alive = {"now": 0, "most": 0}
+    real = postgres._prepared
+
+    class Counted(bytes):
+        def __del__(self) -> None:
+            alive["now"] -= 1
+
+    def prepared(*arguments: Any) -> tuple[ShardRows, bytes]:  # noqa: ANN401 - passed on
+        made, text = real(*arguments)
+        alive["now"] += 1
+        alive["most"] = max(alive.values())
+        return made, Counted(text)
+
+    monkeypatch.setattr(postgres, "_prepared", prepared)
+    assert export_postgres(run.root, register).cards == 240
+    assert 1 <= alive["most"] <= 3
+
+
+def test_times_of_other_zones_are_the_same_instant(tmp_path: Path, register: Destination) -> None:
+    run = run_of(tmp_path / "run", [[reading("a")]], read_at="2026-01-01T02:00:00+03:00")
+    export_postgres(run.root, register)
+    set_read_at(run, {0: "2025-12-31T23:00:00+00:00"})
+    assert exact(rows(register)).equals(exact(expected([run])))

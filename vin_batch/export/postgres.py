@@ -1,0 +1,231 @@
+"""Loads a run into PostgreSQL: every shard exactly once, all of it or nothing of it.
+
+A shard goes by COPY into a temporary table; then, in the same transaction and one loader at
+a time, its line enters the ledger ``loads`` and its rows are merged by ``merge``. A shard
+whose line is there is not loaded again, so a repeated load changes nothing and a load that
+was interrupted anywhere goes on. Memory holds two shards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import pyarrow.compute as pc
+
+from vin_batch.corrections import layer
+from vin_batch.corrections.records import Correction
+from vin_batch.errors import UsageError
+from vin_batch.export import postgres_schema
+from vin_batch.export.copy_text import copy_text
+from vin_batch.export.load import (
+    LoadOptions,
+    LoadOutcome,
+    ShardRows,
+    corrections_table,
+    load_values,
+    run_values,
+    shard_rows,
+)
+from vin_batch.export.load import ahead as prepared_ahead
+from vin_batch.export.merge import (
+    ADD_NEW,
+    CORRECTION_COLUMNS,
+    DROP_LATE,
+    INCOMING,
+    KNOWN_CARDS,
+    LOAD_COLUMNS,
+    MEET_KNOWN,
+    READING_COLUMNS,
+    RUN_COLUMNS,
+    TAKE_PLACE,
+)
+from vin_batch.export.postgres_connection import (
+    Cursor,
+    DatabaseError,
+    Destination,
+    Session,
+    execute,
+)
+from vin_batch.export.shards import FinishedRun, open_finished
+
+LONGEST_CARD_ID: Final = 2600
+"""Bytes of UTF-8; PostgreSQL indexes no longer text (a third of a page of 8 kB)."""
+_TEMPORARY: Final = (
+    f"CREATE TEMPORARY TABLE {INCOMING} (LIKE machine_readings) ON COMMIT DELETE ROWS",
+    "CREATE TEMPORARY TABLE incoming_corrections (LIKE corrections) ON COMMIT DELETE ROWS",
+)
+_LOCK: Final = """
+SELECT pg_advisory_xact_lock(%s, oid::int4) FROM pg_namespace WHERE nspname = current_schema()
+"""
+_LEDGER: Final = f"""
+INSERT INTO loads ({", ".join(LOAD_COLUMNS)}) VALUES (%s, %s, %s, %s, %s)
+ON CONFLICT (run_id, shard) DO UPDATE SET
+    readings_sha256 = excluded.readings_sha256, cards = excluded.cards,
+    read_at = excluded.read_at, loaded_at = now(), loaded_by = session_user
+WHERE loads.readings_sha256 <> excluded.readings_sha256 AND loads.read_at <= excluded.read_at
+RETURNING run_id
+"""
+_RUN: Final = f"""
+INSERT INTO runs ({", ".join(RUN_COLUMNS)}) VALUES ({", ".join(["%s"] * len(RUN_COLUMNS))})
+ON CONFLICT DO NOTHING
+"""
+_CORRECTIONS: Final = f"""
+INSERT INTO corrections ({", ".join(CORRECTION_COLUMNS)})
+SELECT {", ".join(CORRECTION_COLUMNS)} FROM incoming_corrections ORDER BY correction_id
+ON CONFLICT DO NOTHING
+"""
+
+
+def export_postgres(
+    run_dir: Path, destination: Destination, options: LoadOptions | None = None
+) -> LoadOutcome:
+    """Load a run and the corrections beside it.
+
+    Args:
+        run_dir: The run directory.
+        destination: The database; ``postgres_schema.init`` made its tables.
+        options: How.
+
+    Returns:
+        What changed.
+
+    Raises:
+        UsageError: There is no run, it is unfinished, or the tables are missing or of
+            another version.
+        DiskError: The readings are damaged.
+        DatabaseError: The server refused or stayed away. What was loaded stays loaded; the
+            same call loads the rest.
+    """
+    options = options or LoadOptions()
+    finished = open_finished(run_dir, partial=options.partial)
+    corrections = layer.load((run_dir, *options.corrections))
+    session = Session(
+        destination,
+        attempts=max(1, options.attempts),
+        prepare=partial(_prepare, schema=destination.schema),
+        tell=options.tell,
+    )
+    try:
+        before = session.transaction(partial(_begin, values=run_values(finished)))
+        added = session.transaction(partial(_add_corrections, corrections=corrections))
+        return _load_shards(session, finished, before, added, options)
+    finally:
+        session.close()
+
+
+def _prepare(cursor: Cursor, schema: str) -> None:
+    postgres_schema.check(cursor, schema)
+    for statement in _TEMPORARY:
+        execute(cursor, statement)
+
+
+def _begin(cursor: Cursor, values: tuple[object, ...]) -> dict[int, str]:
+    """Enter the run; digests of those of its shards that are in."""
+    execute(cursor, _RUN, *values)
+    execute(cursor, "SELECT shard, readings_sha256 FROM loads WHERE run_id = %s", values[0])
+    return dict(cursor.fetchall())
+
+
+def _add_corrections(cursor: Cursor, corrections: Sequence[Correction]) -> int:
+    if not corrections:
+        return 0
+    table = corrections_table(corrections)
+    _copy(cursor, "incoming_corrections", CORRECTION_COLUMNS, copy_text(table), table.num_rows)
+    return execute(cursor, _CORRECTIONS).rowcount
+
+
+def _load_shards(
+    session: Session,
+    finished: FinishedRun,
+    before: dict[int, str],
+    added: int,
+    options: LoadOptions,
+) -> LoadOutcome:
+    done = shards = cards = 0
+    receipts = list(finished.receipts())
+    total = sum(receipt.cards for receipt in receipts)
+    missing = [r for r in receipts if before.get(r.shard) != r.readings_sha256]
+    done = total - sum(receipt.cards for receipt in missing)
+    stale = []
+    for rows, text in prepared_ahead([partial(_prepared, finished, r) for r in missing]):
+        if session.transaction(partial(_load_shard, rows=rows, text=text)):
+            shards += 1
+            cards += rows.receipt.cards
+        elif session.transaction(partial(_is_stale, rows=rows)):
+            stale.append(rows.receipt.shard)
+        done += rows.receipt.cards
+        if options.progress:
+            options.progress(done, total)
+    return LoadOutcome(
+        run_id=finished.record.run_id,
+        shards=shards,
+        cards=cards,
+        shards_before=len(receipts) - shards - len(stale),
+        stale=tuple(stale),
+        corrections=added,
+    )
+
+
+def _prepared(finished: FinishedRun, receipt: object) -> tuple[ShardRows, bytes]:
+    rows = shard_rows(finished, receipt)  # type: ignore[arg-type]
+    _refuse_long_names(rows)
+    return rows, copy_text(rows.table)
+
+
+def _refuse_long_names(rows: ShardRows) -> None:
+    names = rows.table.column("card_id")
+    lengths = pc.binary_length(names)
+    longest = pc.max(lengths).as_py() or 0
+    if longest > LONGEST_CARD_ID:
+        card = names[pc.index(lengths, longest).as_py()].as_py()
+        raise UsageError(
+            f"the name of card {card[:60]!r}... has {longest} bytes, and PostgreSQL indexes at "
+            f"most {LONGEST_CARD_ID}; nothing of shard {rows.receipt.shard} was loaded",
+            "Give its folders shorter names, or use --to package, duckdb:FILE or sqlite:FILE.",
+        )
+
+
+def _load_shard(cursor: Cursor, rows: ShardRows, text: bytes) -> bool:
+    """Load one shard; False where somebody loaded it before."""
+    cards = rows.receipt.cards
+    _copy(cursor, INCOMING, READING_COLUMNS, text, cards)
+    execute(cursor, _LOCK, postgres_schema.LOCK_CLASS)
+    execute(cursor, _LEDGER, *load_values(rows))
+    if cursor.fetchone() is None:
+        return False
+    execute(cursor, KNOWN_CARDS)
+    (known,) = cursor.fetchone() or (0,)
+    merged = 0
+    if known:
+        for statement in MEET_KNOWN:
+            count = execute(cursor, statement).rowcount
+            merged += count if statement in {DROP_LATE, TAKE_PLACE} else 0
+    merged += execute(cursor, ADD_NEW).rowcount
+    if merged != cards:
+        raise DatabaseError(
+            f"shard {rows.receipt.shard}: {merged} of {cards} cards were merged; rolled back",
+            "Check triggers and rules on machine_readings.",
+        )
+    return True
+
+
+def _is_stale(cursor: Cursor, rows: ShardRows) -> bool:
+    execute(
+        cursor, "SELECT readings_sha256 FROM loads WHERE run_id = %s AND shard = %s",
+        rows.receipt.run_id, rows.receipt.shard,
+    )  # fmt: skip
+    found = cursor.fetchone()
+    return found is not None and found[0] != rows.receipt.readings_sha256
+
+
+def _copy(cursor: Cursor, table: str, columns: Sequence[str], text: bytes, rows: int) -> None:
+    with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN".encode()) as copy:
+        copy.write(text)
+    if cursor.rowcount != rows:
+        raise DatabaseError(
+            f"{cursor.rowcount} of {rows} rows arrived in {table}; rolled back",
+            "This is a defect; please report it.",
+        )
