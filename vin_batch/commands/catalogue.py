@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 def add_parser(subparsers: Any) -> None:  # noqa: ANN401 - argparse does not name the type
     """Add the command."""
+    from vin_batch.commands._log import add_log_flags  # noqa: PLC0415
+
     parser = subparsers.add_parser(
         "catalogue",
         help="show what the nights know about every card, or make it again",
@@ -39,8 +40,7 @@ def add_parser(subparsers: Any) -> None:  # noqa: ANN401 - argparse does not nam
         help="write the current reading of every card, one row each; .csv or .parquet",
     )
     parser.add_argument("--json", action="store_true", help="totals for machines")
-    parser.add_argument("--log-level", default="info", help="debug, info, warning or error")
-    parser.add_argument("--log-format", default="text", choices=("text", "json"))
+    add_log_flags(parser)
 
 
 def execute(args: argparse.Namespace) -> ExitCode:
@@ -53,9 +53,7 @@ def execute(args: argparse.Namespace) -> ExitCode:
     from vin_batch.nightly.current import write_current  # noqa: PLC0415
     from vin_batch.nightly.nightdir import CURRENT_KINDS, require_nights  # noqa: PLC0415
     from vin_batch.nightly.overview import describe, totals  # noqa: PLC0415
-    from vin_batch.report.logs import configure_logging  # noqa: PLC0415
 
-    configure_logging(args.log_level, args.log_format)
     nights = require_nights(args.nights)
     if args.current is not None and args.current.suffix not in {f".{k}" for k in CURRENT_KINDS}:
         raise UsageError(
@@ -65,7 +63,7 @@ def execute(args: argparse.Namespace) -> ExitCode:
     with _catalogue(nights, args.rebuild) as catalogue:
         if args.current is not None:
             write_current(nights, catalogue, [args.current], lambda: None)
-            print(f"wrote {args.current}: {catalogue.cards} cards", file=sys.stderr)
+            logger.info("wrote %s: %d cards", args.current, catalogue.cards)
         numbers = totals(nights, catalogue)
     print(json.dumps(numbers, indent=1) if args.json else describe(numbers))
     return ExitCode.DONE

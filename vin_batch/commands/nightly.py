@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vin_batch.errors import ExitCode
+from vin_batch.errors import DiskError, ExitCode
 
 if TYPE_CHECKING:
     from vin_batch.nightly.settings import NightConfig
     from vin_batch.nightly.summary import NightSummary
+
+logger = logging.getLogger(__name__)
 
 DESCRIPTION = """\
 Reads what is new or changed in an archive since the last night, and keeps a catalogue of
@@ -56,15 +58,15 @@ def execute(args: argparse.Namespace) -> ExitCode:
     from vin_batch.nightly.night import NightTools, run_night  # noqa: PLC0415
     from vin_batch.nightly.nightdir import NightDir  # noqa: PLC0415
     from vin_batch.nightly.summary import last_words  # noqa: PLC0415
-    from vin_batch.report.logs import configure_logging  # noqa: PLC0415
     from vin_batch.report.textfile import require_place  # noqa: PLC0415
 
-    configure_logging(args.log_level, args.log_format)
     if config.run.textfile is not None:
         require_place(config.run.textfile)
     tools = NightTools(real_tools(args.progress), tell=_write_metrics)
     summary = run_night(config, tools, args.allow_missing)
-    print(last_words(NightDir(config.output), summary), file=sys.stderr)
+    level = logging.INFO if summary.outcome is ExitCode.DONE else logging.WARNING
+    for line in last_words(NightDir(config.output), summary).splitlines():
+        logger.log(level, "%s", line)
     return summary.outcome
 
 
@@ -73,6 +75,10 @@ def _write_metrics(config: NightConfig, summary: NightSummary) -> None:
     from vin_batch.nightly.nightdir import NightDir  # noqa: PLC0415
     from vin_batch.report.textfile import write_textfile  # noqa: PLC0415
 
-    if config.run.textfile is not None:
-        metrics = night_metrics(NightDir(config.output), summary)
-        write_textfile(config.run.textfile, metrics)
+    if config.run.textfile is None:
+        return
+    try:
+        write_textfile(config.run.textfile, night_metrics(NightDir(config.output), summary))
+    except DiskError as error:
+        # It costs a line in the log and not the night: the age of the file tells.
+        logger.error("%s | advice: %s", error.message, error.advice)
