@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from vin_batch.preprocess.header import png_grey_transparency, read_header
+from vin_batch.preprocess.header import read_header
+from vin_batch.preprocess.png import grey_transparency
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 SIGNATURES = (
@@ -82,12 +83,12 @@ def test_two_samples_are_told_from_one_and_from_four() -> None:
 
 
 def test_transparent_level_of_grey() -> None:
-    assert png_grey_transparency(saved("PNG", "L", (9, 9), transparency=77)) == 77
-    assert png_grey_transparency(saved("PNG", "1", (9, 9), transparency=1)) == 255
-    assert png_grey_transparency(saved("PNG", "I;16", (9, 9), transparency=3000)) == 3000
-    assert png_grey_transparency(saved("PNG", "L", (9, 9))) is None
-    assert png_grey_transparency(saved("PNG", "RGB", (9, 9), transparency=(1, 2, 3))) is None
-    assert png_grey_transparency(saved("JPEG", "L", (9, 9))) is None
+    assert grey_transparency(saved("PNG", "L", (9, 9), transparency=77)) == 77
+    assert grey_transparency(saved("PNG", "1", (9, 9), transparency=1)) == 255
+    assert grey_transparency(saved("PNG", "I;16", (9, 9), transparency=3000)) == 3000
+    assert grey_transparency(saved("PNG", "L", (9, 9))) is None
+    assert grey_transparency(saved("PNG", "RGB", (9, 9), transparency=(1, 2, 3))) is None
+    assert grey_transparency(saved("JPEG", "L", (9, 9))) is None
 
 
 @pytest.mark.parametrize("format_", FORMATS)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-MAX_DEPTH: Final = 512
+MAX_DEPTH: Final = 256
 """Folders inside folders; every step costs a system call for every card below it."""
 
 _PASS: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC

@@ -15,11 +15,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vin_batch.preprocess.header import ImageHeader, png_grey_transparency, read_header
+from vin_batch.preprocess.header import ImageHeader, read_header
+from vin_batch.preprocess.lost_tail import has_lost_tail
+from vin_batch.preprocess.orientation import stored_orientation, turn_upright
+from vin_batch.preprocess.png import grey_transparency, without_compressed_text
 from vin_batch.records import BoxIssue
 
 MAX_PIXELS: Final = 4_000_000
 """Pixels of the largest plausible crop: a 1 cm box at 5,000 dpi."""
+MAX_DECODED_BYTES: Final = 8 * MAX_PIXELS
+"""The same in 16-bit colour with transparency."""
+MAX_PASSES: Final = 100
+"""Scans of a progressive JPEG; encoders write about ten. Each costs as much as a whole image,
+and a few bytes make one."""
 
 _FLAT_GREY: Final = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
 _LARGEST: Final = float(np.finfo(np.float32).max)
@@ -44,18 +52,28 @@ def decode_grey(data: bytes) -> NDArray[np.uint8] | BoxIssue:
     Returns:
         ``uint8[h, w]``, or the issue that prevents it.
     """
+    header = _checked_header(data)
+    if isinstance(header, BoxIssue):
+        return header
+    try:
+        decoded = _decode(data, header)
+        if decoded is None or not _is_as_announced(decoded, header):
+            return BoxIssue.UNDECODABLE
+        return BoxIssue.OVERSIZED if decoded.nbytes > MAX_DECODED_BYTES else _to_grey(decoded)
+    except cv2.error:
+        return BoxIssue.UNDECODABLE
+
+
+def _checked_header(data: bytes) -> ImageHeader | BoxIssue:
+    """The header of a file that may be unpacked, or why it may not."""
     if not data:
         return BoxIssue.EMPTY_FILE
     header = read_header(data)
     if header is None:
         return BoxIssue.UNDECODABLE
-    if header.width * header.height > MAX_PIXELS:
+    if header.pixels > MAX_PIXELS or header.passes > MAX_PASSES:
         return BoxIssue.OVERSIZED
-    try:
-        decoded = _decode(data, header)
-        return BoxIssue.UNDECODABLE if decoded is None else _to_grey(decoded)
-    except cv2.error:
-        return BoxIssue.UNDECODABLE
+    return BoxIssue.UNDECODABLE if has_lost_tail(data) else header
 
 
 def _decode(data: bytes, header: ImageHeader) -> NDArray[np.generic] | None:
@@ -64,10 +82,18 @@ def _decode(data: bytes, header: ImageHeader) -> NDArray[np.generic] | None:
         if pixels is not None:
             return pixels
     flags = cv2.IMREAD_UNCHANGED if header.may_have_alpha else _FLAT_GREY
-    decoded: NDArray[np.generic] | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    if decoded is not None and (level := png_grey_transparency(data)) is not None:
+    plain = np.frombuffer(without_compressed_text(data), np.uint8)
+    decoded: NDArray[np.generic] | None = cv2.imdecode(plain, flags)
+    if decoded is None:
+        return None
+    if (level := grey_transparency(data)) is not None:
         decoded[decoded == level] = np.iinfo(decoded.dtype.name).max
-    return decoded
+    return turn_upright(decoded, stored_orientation(data)) if header.may_have_alpha else decoded
+
+
+def _is_as_announced(decoded: NDArray[np.generic], header: ImageHeader) -> bool:
+    """Tell that the decoder saw the image whose header was checked, upright or turned."""
+    return sorted(decoded.shape[:2]) == sorted((header.height, header.width))
 
 
 def _decode_grey_alpha_tiff(data: bytes, header: ImageHeader) -> NDArray[np.generic] | None:

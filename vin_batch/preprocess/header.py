@@ -12,14 +12,13 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-_PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
-_TIFF_SIGNATURES: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+from vin_batch.preprocess import png, riff, tiff
+
 _PNG_HEADER_BYTES: Final = 33
 """Signature and the IHDR chunk."""
-_PNG_GREY: Final = 0
 _PNG_WITH_COLOUR: Final = (2, 3)
 _PNG_WITH_ALPHA: Final = (4, 6)
-"""Colour types: grey; colour and palette; grey and colour with an alpha channel."""
+"""Colour types: colour and palette; grey and colour with an alpha channel."""
 _JPEG_MARKER: Final = re.compile(rb"\xff([\x01-\xfe])")
 _JPEG_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers SOF0 to SOF15; the three in between are tables."""
@@ -27,11 +26,7 @@ _JPEG_BARE: Final = frozenset((0x01, *range(0xD0, 0xD9)))
 """Markers without a length: TEM, RST0 to RST7, SOI."""
 _JPEG_PIXELS: Final = (0xD9, 0xDA)
 """EOI and SOS: the frame should have come before."""
-_TIFF_WIDTH: Final = 256
-_TIFF_HEIGHT: Final = 257
-_TIFF_SAMPLES: Final = 277
-_TIFF_INTEGERS: Final = {1: "B", 3: "H", 4: "I", 16: "Q"}
-"""Struct codes of the field types BYTE, SHORT, LONG and LONG8."""
+_JPEG_SCAN: Final = b"\xff\xda"
 _BMP_OS2_HEADER: Final = 12
 
 
@@ -44,12 +39,22 @@ class ImageHeader:
         height: Pixels.
         may_have_alpha: False where the file cannot hold transparency.
         is_grey_alpha_tiff: A TIFF of two samples, whose second OpenCV would drop.
+        unit_pixels: Pixels that are unpacked together, where that may be more than the
+            image: the tile of a TIFF.
+        passes: How often a decoder may go over the image: the scans of a JPEG.
     """
 
     width: int
     height: int
     may_have_alpha: bool
     is_grey_alpha_tiff: bool = False
+    unit_pixels: int = 0
+    passes: int = 1
+
+    @property
+    def pixels(self) -> int:
+        """Most pixels that a decoder holds at once."""
+        return max(self.width * self.height, self.unit_pixels)
 
 
 def read_header(data: bytes) -> ImageHeader | None:
@@ -69,15 +74,15 @@ def read_header(data: bytes) -> ImageHeader | None:
 
 
 def _read(data: bytes) -> ImageHeader | None:
-    if data.startswith(_PNG_SIGNATURE):
+    if data.startswith(png.SIGNATURE):
         return _png(data)
     if data.startswith(b"\xff\xd8"):
         return _jpeg(data)
-    if data.startswith(_TIFF_SIGNATURES):
+    if data.startswith(tiff.SIGNATURES):
         return _tiff(data)
     if data.startswith(b"BM"):
         return _bmp(data)
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+    if riff.is_webp(data):
         return _webp(data)
     return None
 
@@ -87,40 +92,11 @@ def _png(data: bytes) -> ImageHeader | None:
         return None
     width, height, _, colour_type = struct.unpack_from(">IIBB", data, 16)
     has_alpha = colour_type in _PNG_WITH_ALPHA
-    hidden = colour_type in _PNG_WITH_COLOUR and _png_transparency(data) is not None
+    hidden = (
+        colour_type in _PNG_WITH_COLOUR
+        and png.content(data, b"tRNS", before_pixels=True) is not None
+    )
     return ImageHeader(width, height, may_have_alpha=has_alpha or hidden)
-
-
-def png_grey_transparency(data: bytes) -> int | None:
-    """Level of the pixels that a grey PNG declares transparent, which OpenCV ignores.
-
-    Args:
-        data: Any image file.
-
-    Returns:
-        The level, as it is after decoding to 8 or 16 bits; None where there is none.
-    """
-    if not data.startswith(_PNG_SIGNATURE) or data[25] != _PNG_GREY:
-        return None
-    chunk = _png_transparency(data)
-    if chunk is None or len(chunk) < 2:
-        return None
-    depth = data[24]
-    level = int.from_bytes(chunk[:2], "big") & ((1 << depth) - 1)
-    return level * 255 // ((1 << depth) - 1) if depth < 8 else level
-
-
-def _png_transparency(data: bytes) -> bytes | None:
-    """Content of the ``tRNS`` chunk, None where there is none before the pixels."""
-    at = len(_PNG_SIGNATURE)
-    while at + 8 <= len(data):
-        length, name = struct.unpack_from(">I4s", data, at)
-        if name == b"tRNS":
-            return data[at + 8 : at + 8 + length]
-        if name == b"IDAT":
-            return None
-        at += 12 + length
-    return None
 
 
 def _jpeg(data: bytes) -> ImageHeader | None:
@@ -129,7 +105,9 @@ def _jpeg(data: bytes) -> ImageHeader | None:
         marker, at = match[1][0], match.end()
         if marker in _JPEG_FRAMES:
             height, width = struct.unpack_from(">HH", data, at + 3)
-            return ImageHeader(width, height, may_have_alpha=False)
+            # Within a scan the marker's first byte never stands before its second.
+            scans = data.count(_JPEG_SCAN, at)
+            return ImageHeader(width, height, may_have_alpha=False, passes=scans)
         if marker in _JPEG_PIXELS:
             return None
         if marker not in _JPEG_BARE:
@@ -138,25 +116,15 @@ def _jpeg(data: bytes) -> ImageHeader | None:
 
 
 def _tiff(data: bytes) -> ImageHeader | None:
-    order = "<" if data.startswith(b"II") else ">"
-    big = b"+" in data[2:4]
-    offset, count, entry, entries_at = ("Q", "Q", "HHQ", 8) if big else ("I", "H", "HHI", 4)
-    (directory,) = struct.unpack_from(order + offset, data, entries_at)
-    (entries,) = struct.unpack_from(order + count, data, directory)
-    first = directory + struct.calcsize(order + count)
-    value_at = struct.calcsize(order + entry)
-    step = value_at + struct.calcsize(order + offset)
-    values: dict[int, int] = {}
-    for at in range(first, min(first + entries * step, len(data) - step + 1), step):
-        tag, kind = struct.unpack_from(order + "HH", data, at)
-        if tag in (_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_SAMPLES) and kind in _TIFF_INTEGERS:
-            (value,) = struct.unpack_from(order + _TIFF_INTEGERS[kind], data, at + value_at)
-            values.setdefault(tag, int(value))
+    values = tiff.fields(data)
+    if values is None:
+        return None
     return ImageHeader(
-        values.get(_TIFF_WIDTH, 0),
-        values.get(_TIFF_HEIGHT, 0),
+        values.get(tiff.WIDTH, 0),
+        values.get(tiff.HEIGHT, 0),
         may_have_alpha=True,
-        is_grey_alpha_tiff=values.get(_TIFF_SAMPLES, 1) == 2,
+        is_grey_alpha_tiff=values.get(tiff.SAMPLES, 1) == 2,
+        unit_pixels=abs(values.get(tiff.TILE_WIDTH, 0) * values.get(tiff.TILE_HEIGHT, 0)),
     )
 
 

@@ -1,0 +1,88 @@
+"""The chunks of a PNG file (ISO/IEC 15948), as far as pixels depend on them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Final
+
+SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+MAX_CHUNKS: Final = 20_000
+"""A file with more is no crop; writers make one for every 8 KiB or more."""
+_FRAME_BYTES: Final = 12
+"""Length, name and checksum around the content of a chunk."""
+_COMPRESSED_BESIDE_PIXELS: Final = (b"zTXt", b"iTXt", b"iCCP")
+_GREY: Final = 0
+
+
+def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Walk over the chunks of a PNG file.
+
+    Args:
+        data: The file, starting with ``SIGNATURE``.
+
+    Yields:
+        Name, and where the content begins and ends; stops where the file is torn.
+    """
+    at = len(SIGNATURE)
+    for _ in range(MAX_CHUNKS):
+        if at + _FRAME_BYTES > len(data):
+            return
+        length, name = struct.unpack_from(">I4s", data, at)
+        yield name, at + 8, at + 8 + length
+        at += _FRAME_BYTES + length
+
+
+def content(data: bytes, wanted: bytes, *, before_pixels: bool = False) -> bytes | None:
+    """Content of the first chunk of a name, None where there is none."""
+    for name, begin, end in chunks(data):
+        if name == wanted:
+            return data[begin:end]
+        if before_pixels and name == b"IDAT":
+            return None
+    return None
+
+
+def grey_transparency(data: bytes) -> int | None:
+    """Level of the pixels that a grey PNG declares transparent, which OpenCV ignores.
+
+    Args:
+        data: Any image file.
+
+    Returns:
+        The level, as it is after decoding to 8 or 16 bits; None where there is none.
+    """
+    if not data.startswith(SIGNATURE) or data[25] != _GREY:
+        return None
+    found = content(data, b"tRNS", before_pixels=True)
+    if found is None or len(found) < 2:
+        return None
+    depth = data[24]
+    level = int.from_bytes(found[:2], "big") & ((1 << depth) - 1)
+    return level * 255 // ((1 << depth) - 1) if depth < 8 else level
+
+
+def without_compressed_text(data: bytes) -> bytes:
+    """Drop what a PNG file holds compressed beside its pixels.
+
+    Texts and colour profiles do not change the pixels, but libpng unpacks every one of them,
+    to 8 MB each and up to a thousand of them.
+
+    Args:
+        data: Any image file.
+
+    Returns:
+        The file itself where there is nothing of the kind.
+    """
+    if not data.startswith(SIGNATURE):
+        return data
+    dropped = [
+        (begin - 8, end + 4)
+        for name, begin, end in chunks(data)
+        if name in _COMPRESSED_BESIDE_PIXELS
+    ]
+    if not dropped:
+        return data
+    begins = [0, *(end for _, end in dropped)]
+    ends = [*(begin for begin, _ in dropped), len(data)]
+    return b"".join(data[begin:end] for begin, end in zip(begins, ends, strict=True))
