@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 import batch_fakes
-from batch_fakes import POISON, RAISE, box_png, fake_tools, make_archive, make_config
+from batch_fakes import HANG, POISON, RAISE, SCARCE, box_png, fake_tools, make_archive, make_config
 from crash_tools import wait_until
 from vin_batch.archive import open_archive, walk
 from vin_batch.batch import worker
@@ -174,6 +174,45 @@ def test_idle_worker_that_was_killed_is_replaced(base: Path, busy: WorkerPool) -
     news = busy.wait(60)
     assert [d.shard for d in news.delivered] == [1]
     assert news.lost == []
+
+
+@pytest.mark.parametrize(
+    ("data", "limits", "row", "cause"),
+    [
+        (POISON, LIMITS, 5, "killed by SIGKILL"),
+        (SCARCE, LIMITS, 5, "MemoryError"),
+        (HANG, Limits(card_seconds=3.0, task_seconds=600.0), 5, "no answer within 3 s"),
+        (HANG, Limits(card_seconds=600.0, task_seconds=0.7), None, "no answer within 0.7 s"),
+    ],
+)
+def test_loss_names_the_card_that_the_worker_was_on(
+    base: Path, data: bytes, limits: Limits, row: int | None, cause: str
+) -> None:
+    """A limit for the whole task speaks against no card."""
+    spoil(base, data)
+    pool = WorkerPool(1, limits)
+    pool.submit(tasks(base, 1)[0])
+    while not (news := pool.wait(0.1)).lost:
+        pool.stop_overdue()
+    pool.close()
+    (loss,) = news.lost
+    assert (loss.shard, loss.row, loss.timed_out) == (0, row, data == HANG)
+    assert cause in loss.cause
+
+
+def test_renewed_pool_reads_with_fresh_workers(base: Path, busy: WorkerPool) -> None:
+    first, second = tasks(base, 2)
+    busy.submit(first)
+    assert [d.shard for d in busy.wait(60).delivered] == [0]
+    worn = busy.pids()
+    busy.renew()
+    busy.submit(second)
+    news = busy.wait(60)
+    assert ([d.shard for d in news.delivered], news.lost) == ([1], [])
+    assert not set(worn) & set(busy.pids())
+    busy.renew()
+    busy.renew()
+    wait_until(lambda: not busy.pids())
 
 
 def test_answer_of_a_defect_in_the_worker(base: Path, busy: WorkerPool) -> None:

@@ -11,6 +11,14 @@ from vin_batch.batch.receipts import Stage
 _STAGES: Final = {Stage.READ: "read", Stage.SECOND_LOOK: "second look"}
 
 
+def printable(name: str) -> str:
+    """A name as one line of a terminal or a log can bear it: no control characters."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode("ascii")
+        for each in name
+    )
+
+
 def poison_of(tally: Tally) -> dict[str, Any]:
     """Numbers and the first few cards, as plain JSON values; keys are stable."""
     return {
@@ -32,7 +40,7 @@ def describe_poison(poison: Mapping[str, Any]) -> list[str]:
     lines = []
     if poison["cards"]:
         named = [
-            f"{each['card_id']} ({_STAGES[Stage(each['stage'])]}: {each['cause']})"
+            f"{printable(each['card_id'])} ({_STAGES[Stage(each['stage'])]}: {each['cause']})"
             for each in poison["examples"]
         ]
         more = ", …" * (poison["cards"] > len(named))

@@ -91,12 +91,12 @@ class Suspect:
         blamed = len(isolation.blamed)
         isolation.lost(None if loss.row is None else part.start + loss.row, loss.timed_out)
         for card_id in inquiry.ids(isolation.blamed[blamed:]):
-            logger.error("card %s is given up (%s): %s", card_id, inquiry.stage, loss.cause)
+            logger.error("card %r is given up (%s): %s", card_id, inquiry.stage, loss.cause)
             self.blames.append(Blame(card_id, inquiry.stage, loss.cause))
         if isolation.given_up:
             given_up = inquiry.ids(isolation.given_up)
             logger.error(
-                "shard %d: %d cards are given up after too many losses (%s), %s to %s",
+                "shard %d: %d cards are given up after too many losses (%s), %r to %r",
                 self.whole.shard, len(given_up), inquiry.stage, given_up[0], given_up[-1],
             )  # fmt: skip
             self.given_up += given_up
