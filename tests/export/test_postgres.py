@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from importlib.resources import files
 from itertools import permutations
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import quote
 
 import psycopg
-import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -32,27 +31,20 @@ from loader_runs import (
     set_read_at,
 )
 from postgres_server import Server
+from register_rows import exact, expected, night, overlapping
 from vin_batch.batch.ledger import load_run
 from vin_batch.batch.rundir import RunDir
-from vin_batch.corrections.layer import load as load_corrections
-from vin_batch.corrections.records import deciding
 from vin_batch.errors import UsageError
 from vin_batch.export import postgres, postgres_schema
-from vin_batch.export.contract import CONTRACT, NAMES
+from vin_batch.export.contract import NAMES
 from vin_batch.export.copy_text import copy_text
 from vin_batch.export.load import LoadOptions, LoadOutcome, ShardRows
 from vin_batch.export.package import export_package
 from vin_batch.export.postgres import export_postgres
 from vin_batch.export.postgres_connection import Cursor, DatabaseError, Destination, Session
-from vin_batch.export.rows import contract_rows, machine_rows
+from vin_batch.export.rows import machine_rows
 from vin_batch.export.shards import open_finished, read_time
 from vin_batch.records import Reading, Status
-
-NIGHT = datetime(2026, 1, 1, 2, tzinfo=UTC)
-
-
-def night(number: int) -> str:
-    return (NIGHT + timedelta(days=number)).isoformat()
 
 
 def rows(register: Destination, view: str = "readings") -> list[dict[str, Any]]:
@@ -69,26 +61,6 @@ def value(register: Destination, query: str) -> Any:  # noqa: ANN401 - one value
         connection.execute(f"SET search_path = {register.schema}".encode())
         row = connection.execute(query.encode()).fetchone()
         return None if row is None else row[0]
-
-
-def expected(runs: Iterable[RunDir], layers: Sequence[Path] = ()) -> list[dict[str, Any]]:
-    """What the view must show: the newest reading of every card, people first."""
-    said = deciding(load_corrections(layers))
-    newest: dict[str, tuple[Any, dict[str, Any]]] = {}
-    for run in runs:
-        finished = open_finished(run.root, partial=True)
-        for receipt in finished.receipts():
-            machine = machine_rows(finished.readings(receipt), read_time(receipt), receipt.shard)
-            for row in contract_rows(machine, said).to_pylist():
-                order = (row["read_at"], row["run_id"])
-                if row["card_id"] not in newest or order >= newest[row["card_id"]][0]:
-                    newest[row["card_id"]] = (order, row)
-    return [row for _, (_, row) in sorted(newest.items(), key=lambda item: item[0].encode())]
-
-
-def exact(found: list[dict[str, Any]]) -> pa.Table:
-    """Rows with the bits of the contract's types, so that nothing is compared roundly."""
-    return pa.Table.from_pylist(found, schema=CONTRACT)
 
 
 def test_every_value_of_every_column_arrives_exactly(tmp_path: Path, register: Destination) -> None:
@@ -140,17 +112,6 @@ def test_a_second_load_changes_nothing(tmp_path: Path, register: Destination) ->
     after = [value(register, f"SELECT array_agg(xmin || ':' || ctid) FROM {t}") for t in tables]
     assert after == before
     assert value(register, "SELECT count(*) FROM machine_readings_history") == 0
-
-
-def overlapping(base: Path) -> list[RunDir]:
-    """Three nights: some cards were read again, with all kinds of results."""
-    first = [reading("a"), reading("b"), awkward("c"), unreadable("d"), reading("e")]
-    second = [awkward("a"), reading("b"), reading("c"), reading("f")]
-    third = [unreadable("b", Status.FAILED), awkward("f", 0.5), reading("g")]
-    return [
-        run_of(base / f"n{n}", [cards], f"{n}" * 32, night(n))
-        for n, cards in enumerate((first, second, third), start=1)
-    ]
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))

@@ -10,27 +10,32 @@ from dataclasses import asdict
 from typing import Final
 
 from vin_batch.batch.characters import Character
+from vin_batch.export.spreadsheet import defuse
 
 CSV_HEADER: Final = "path,char,ascii,prob,second,second_prob,issue\n"
 
 
+_LINE_ENDS: Final = {ord("\n"): "\\n", ord("\r"): "\\r"}
+"""In formats without quoting a line end in a name would begin a line that nobody read."""
+
+
 def ascii_line(character: Character) -> str:
     """``67, /path/letter_C.jpg``: the code of the character, as the earlier scripts did."""
-    return f"{ord(character.char)}, {character.path}\n"
+    return f"{ord(character.char)}, {character.path.translate(_LINE_ENDS)}\n"
 
 
 def ascii_char_line(character: Character) -> str:
     """``67, C, /path/letter_C.jpg``."""
-    return f"{ord(character.char)}, {character.char}, {character.path}\n"
+    return f"{ord(character.char)}, {character.char}, {character.path.translate(_LINE_ENDS)}\n"
 
 
 def csv_line(character: Character) -> str:
-    """One row of RFC 4180, columns as ``CSV_HEADER``."""
+    """One row of RFC 4180, columns as ``CSV_HEADER``; a path like a formula is defused."""
     buffer = io.StringIO()
     # With this line end the module quotes names that hold a carriage return, too.
     csv.writer(buffer, lineterminator="\r\n").writerow(
         [
-            character.path,
+            defuse(character.path),
             character.char,
             ord(character.char),
             character.prob,

@@ -15,7 +15,6 @@ still empty. Cells are guarded as in every CSV of ours.
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,8 +26,8 @@ import pyarrow.compute as pc
 
 from vin_batch.batch.atomic import atomic_file
 from vin_batch.corrections.records import Correction
-from vin_batch.export.readings_csv import defuse
 from vin_batch.export.shards import FinishedRun, read_time
+from vin_batch.export.spreadsheet import CardRows, defuse
 from vin_batch.records import Status
 from vin_batch.report.queue import doubtful_positions, worth_of_a_look
 
@@ -83,7 +82,7 @@ def write_queue(
     queue = sorted(waiting.values(), key=lambda card: card.order)[:limit]
     with atomic_file(target, "queue") as file:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-        writer = csv.writer(text)
+        writer = CardRows(text)
         writer.writerow(COLUMNS)
         writer.writerows(card.cells for card in queue)
         text.flush()

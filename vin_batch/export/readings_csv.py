@@ -14,13 +14,13 @@ Probabilities are rounded to six significant digits, ``confidence`` is exact. An
 an empty list or an unknown value. Exact numbers are in the Parquet files.
 
 Text that a spreadsheet would run as a formula is defused: a cell that begins with one of
-``= + - @``, a tab, a line end or an apostrophe gets an apostrophe in front. A loader drops
-one leading apostrophe from every text cell (``restore``) and has the original back.
+``= + - @``, behind blanks or not, a tab, a line end or an apostrophe gets an apostrophe in
+front. A loader drops one leading apostrophe from every text cell (``restore``) and has the
+original back; see ``spreadsheet``.
 """
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -35,7 +35,18 @@ from vin_batch.batch.readings_schema import read_part
 from vin_batch.batch.receipts import load_receipt
 from vin_batch.batch.rundir import RunDir
 from vin_batch.errors import DiskError, UsageError
+from vin_batch.export.spreadsheet import GUARD, CardRows, defuse, restore
 from vin_batch.vin.alphabet import VIN_LENGTH
+
+__all__ = [
+    "COLUMNS",
+    "GUARD",
+    "defuse",
+    "finished_shards",
+    "flatten",
+    "restore",
+    "write_readings_csv",
+]
 
 COLUMNS: Final = (
     "card_id",
@@ -58,9 +69,6 @@ COLUMNS: Final = (
     "model_id",
     "run_id",
 )
-FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""First characters that make a spreadsheet run or misread a text cell."""
-GUARD: Final = "'"
 SEPARATOR: Final = ";"
 _NO_CHARACTER: Final = "?"
 
@@ -93,7 +101,7 @@ def write_readings_csv(run_dir: Path, target: Path | None = None, *, partial: bo
     path = target or run_dir / "readings.csv"
     with atomic_file(path, "csv") as file:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-        writer = csv.writer(text)
+        writer = CardRows(text)
         writer.writerow(COLUMNS)
         for table in _tables(run, record, shards):
             writer.writerows(flatten(table))
@@ -140,16 +148,6 @@ def flatten(table: pa.Table) -> Iterator[tuple[str, ...]]:
             flat[name] = ("" if cell is None else cell for cell in table.column(name).to_pylist())
     for row in zip(*(flat[name] for name in COLUMNS), strict=True):
         yield tuple(map(defuse, row))
-
-
-def defuse(cell: str) -> str:
-    """Put an apostrophe before text that a spreadsheet would run; see ``restore``."""
-    return GUARD + cell if cell.startswith((*FORMULA_STARTS, GUARD)) else cell
-
-
-def restore(cell: str) -> str:
-    """Undo ``defuse``: what a loader does with every text cell."""
-    return cell.removeprefix(GUARD)
 
 
 def _flatten_boxes(chars: pa.ChunkedArray) -> dict[str, list[str]]:

@@ -22,7 +22,7 @@ SELECT
     m.confidence,
     CASE WHEN c.card_id IS NULL THEN m.check_digit
          ELSE coalesce(c.check_digit, 'not_applicable') END AS check_digit,
-    CASE WHEN c.card_id IS NULL THEN m.wmi ELSE coalesce(c.wmi, left(c.vin, 3)) END AS wmi,
+    CASE WHEN c.card_id IS NULL THEN m.wmi ELSE coalesce(c.wmi, substr(c.vin, 1, 3)) END AS wmi,
     CASE WHEN c.card_id IS NULL THEN m.maker ELSE c.maker END AS maker,
     CASE WHEN c.card_id IS NULL THEN m.country ELSE c.country END AS country,
     CASE WHEN c.card_id IS NULL THEN m.model_years
