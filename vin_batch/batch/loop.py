@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from vin_batch.batch import faults
 from vin_batch.batch.changes import Changes
+from vin_batch.batch.news import tell_errors, tell_failed
 from vin_batch.batch.opening import OpenRun
 from vin_batch.batch.pack import Prepare, ShardResult, ShardTask
 from vin_batch.batch.pool import Delivery, Loss, Round, WorkerPool
@@ -160,8 +161,7 @@ class ShardLoop:
         shard = delivery.shard
         queued = time.monotonic() - delivery.ready_at
         assert result.pack is not None
-        for error in result.errors:
-            logger.error("shard %d: unexpected error with card %s", shard, error)
+        tell_errors(shard, result.errors, result.pack.card_ids, logging.ERROR)
         scored = score(result.pack, reader.classifier, reader.judge, self.signals.check)
         timings = {
             "queue": queued,
@@ -197,8 +197,8 @@ class ShardLoop:
     def _look(self, shard: int, look: LookResult, reader: Reader) -> None:
         assert reader.opinion is not None
         waiting = self._waiting.pop(shard)
-        for error in look.errors:
-            logger.warning("shard %d: card %s", shard, error)
+        card_ids = [card.card_id for card in self.opened.plan.load(shard)]
+        tell_errors(shard, look.errors, card_ids, logging.WARNING)
         began = time.perf_counter()
         readings = reader.opinion.readings(waiting.first, look, self.signals.check)
         before, timings = waiting.evidence, dict(waiting.evidence.timings)
@@ -223,10 +223,11 @@ class ShardLoop:
         receipt = reader.publisher.publish(shard, cards, readings, evidence)
         self._suspect = None
         self.schedule.finished(shard)
+        tell_failed(shard, readings)
         _tell(reader, receipt)
 
     def _lose(self, loss: Loss, reader: Reader) -> None:
-        logger.warning("shard %d was lost: %s", loss.shard, loss.cause)
+        logger.warning("a shard was lost: %s", loss.cause, extra={"shard": loss.shard})
         if not self.schedule.lost(loss.shard):
             # It is read again from the start: what waits for a second look is kept for the
             # shards in flight only.
@@ -266,5 +267,5 @@ def _raise_changed(card_ids: tuple[str, ...]) -> None:
 
 
 def _tell(reader: Reader, receipt: Receipt) -> None:
-    logger.debug("shard %d: %s", receipt.shard, dict(receipt.statuses))
+    logger.debug("shard done: %s", dict(receipt.statuses), extra={"shard": receipt.shard})
     reader.progress.shard_done(receipt.statuses, receipt.cards)

@@ -15,12 +15,13 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
-from vin_batch.batch import worker
+from vin_batch.batch import chatter, worker
 from vin_batch.batch.mark import NO_ROW, RowMark
 from vin_batch.errors import VinBatchError
 
@@ -93,6 +94,7 @@ class _Worker:
     moved: float = 0.0
     used: bool = False
     verdict: str = ""
+    ear: int | None = None
     is_doomed: bool = False
     is_overdue: bool = False
 
@@ -123,7 +125,9 @@ class WorkerPool:
         self._error: BaseException | None = None
         self._closing = False
         self._wake_read, self._wake_write = os.pipe()
-        self._thread = threading.Thread(target=self._serve, name="worker-pool", daemon=True)
+        self._thread = threading.Thread(
+            target=copy_context().run, args=(self._serve,), name="worker-pool", daemon=True
+        )
         self._thread.start()
 
     def submit(self, task: worker.Task) -> None:
@@ -262,6 +266,7 @@ class WorkerPool:
         with self._changed:
             if isinstance(answer, worker.Ready):
                 each.ready = True
+                each.ear = chatter.listen(each.process.pid)
                 self._failed_starts = 0
                 return
             shard, each.shard = each.shard, None
@@ -276,7 +281,7 @@ class WorkerPool:
         _kill(each)
         each.process.join()
         each.connection.close()
-        died = _describe_end(each.process.exitcode, error)
+        died = _describe_end(each.process.exitcode, error) + _last_words(each)
         with self._changed:
             row = None if each.is_overdue else _row(each)
             self._workers.remove(each)
@@ -303,6 +308,14 @@ class WorkerPool:
             each.process.join()
             each.connection.close()
             each.mark.close()
+            chatter.stop_listening(each.ear)
+
+
+def _last_words(each: _Worker) -> str:
+    """What a dead worker said in the end, in brackets; then nobody listens to it any more."""
+    words = chatter.last_words(each.ear)
+    chatter.stop_listening(each.ear)
+    return f" ({words})" if words else ""
 
 
 def _row(each: _Worker) -> int | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Final
 
+from vin_batch.batch import chatter
 from vin_batch.batch.bounds import limit_memory, offer_to_kernel
 from vin_batch.batch.mark import RowMark
 from vin_batch.batch.pack import ShardResult, ShardTask, Tell, pack_shard
@@ -59,6 +60,7 @@ def live(connection: Connection, parent: int, mark: RowMark, memory_limit: int |
 
 def answer(task: Task, tell: Tell) -> Result | Failure:
     """Pack a shard or look at it again, or say why that failed."""
+    chatter.forget()
     try:
         if isinstance(task, LookTask):
             return look_again(task, tell)
@@ -84,6 +86,7 @@ def initialise(parent: int, memory_limit: int | None) -> None:
     watch = threading.Thread(target=_exit_without, args=(parent,), name="parent-watch", daemon=True)
     watch.start()
     offer_to_kernel()
+    chatter.catch()
     import cv2  # noqa: PLC0415 - only workers decode images
 
     # Two threads inside OpenCV make 28-pixel images slower, and the cores are taken.

@@ -55,7 +55,7 @@ def run_and_tell(
     began = time.monotonic()
     code = ExitCode.DEFECT
     try:
-        outcome = run_job(config, real_tools(_with_bar(args.progress)), again)
+        outcome = run_job(config, real_tools(args.progress), again)
         code = outcome.exit_code
     except VinBatchError as error:
         code = error.exit_code
@@ -119,7 +119,7 @@ def real_tools(progress: bool | None) -> JobTools:
         open_classifier=open_real_classifier,
         bind_judge=bind_judge,
         prepare=preprocess_bytes,
-        progress=partial(Progress, enabled=progress),
+        progress=partial(Progress, enabled=_with_bar(progress)),
         finishers=(write_readings_csv, write_summary, write_report),
     )
 
