@@ -90,6 +90,9 @@ def test_torn_receipts_are_refused(receipt: Receipt, data: st.DataObject) -> Non
         {"content_digests": "not base 64!"},
         {"stamp_digests": "not base 64!"},
         {"readers": [{"name": "nobody"}]},
+        {"blamed": [{"card_id": "nobody"}]},
+        {"blamed": [{"card_id": "a", "stage": "dream", "cause": "c"}]},
+        {"given_up": "4"},
     ],
 )
 def test_receipts_with_wrong_fields_are_refused(change: dict[str, object]) -> None:
@@ -98,8 +101,9 @@ def test_receipts_with_wrong_fields_are_refused(change: dict[str, object]) -> No
         receipt_from_json(json.dumps(document | change).encode())
     for name in document:
         smaller = {key: value for key, value in document.items() if key != name}
-        # Receipts of earlier versions do not say who read, and have no stamps per card.
-        if name not in {"errors", "readers", "stamp_digests"}:
+        # Receipts of earlier versions do not say who read or who is to blame, and have no
+        # stamps per card.
+        if name not in {"errors", "readers", "stamp_digests", "blamed", "given_up"}:
             with pytest.raises(ReceiptError):
                 receipt_from_json(json.dumps(smaller).encode())
 

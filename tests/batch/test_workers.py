@@ -126,7 +126,6 @@ def busy() -> Iterator[WorkerPool]:
 def test_idle_pool_closes() -> None:
     idle = WorkerPool(2, LIMITS)
     assert idle.wait(0.0) == Round()
-    idle.stop_overdue()
     idle.close()
 
 
@@ -192,12 +191,24 @@ def test_loss_names_the_card_that_the_worker_was_on(
     spoil(base, data)
     pool = WorkerPool(1, limits)
     pool.submit(tasks(base, 1)[0])
-    while not (news := pool.wait(0.1)).lost:
-        pool.stop_overdue()
+    news = pool.wait(60)
     pool.close()
     (loss,) = news.lost
     assert (loss.shard, loss.row, loss.timed_out) == (0, row, data == HANG)
     assert cause in loss.cause
+
+
+def test_time_in_which_nothing_ran_counts_against_nobody(
+    base: Path, busy: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All processes were stopped for longer than any limit, and go on."""
+    spoil(base, HANG)
+    busy.submit(tasks(base, 1)[0])
+    wait_until(lambda: any(each.row == 5 for each in busy._workers))
+    monotonic = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + 10 * LIMITS.task_seconds)
+    wait_until(lambda: busy._watched > monotonic() + LIMITS.task_seconds)
+    assert busy.wait(1.0) == Round()
 
 
 def test_renewed_pool_reads_with_fresh_workers(base: Path, busy: WorkerPool) -> None:

@@ -29,7 +29,7 @@ from vin_batch.vin.alphabet import VIN_LENGTH
 logger = logging.getLogger(__name__)
 
 POLL: Final = 0.2
-"""Seconds between looks at signals and time-outs while nothing happens."""
+"""Seconds between looks at signals while nothing happens."""
 
 SILENCE: Final = 300.0
 """Seconds without a finished shard after which the log says so."""
@@ -120,7 +120,6 @@ class ShardLoop:
             news = self.pool.wait(POLL)
             self._idle += time.perf_counter() - waited
             self._take(news, reader)
-            self.pool.stop_overdue()
             self._break_silence(bool(news.delivered))
 
     def _take(self, news: Round, reader: Reader) -> None:

@@ -33,6 +33,12 @@ MAX_FAILED_STARTS: Final = 3
 """Workers in a row that end before they are ready: then no shard can be to blame."""
 
 
+WATCH: Final = 0.2
+"""Seconds between looks at whether workers are stuck."""
+LONGEST_GAP: Final = 2.0
+"""Seconds between two such looks beyond which this process did not run itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """A task that a worker finished; ``ready_at`` is on the ``time.monotonic`` clock."""
@@ -104,7 +110,7 @@ class _Worker:
 
 
 class WorkerPool:
-    """Processes that pack shards, and a thread that keeps them busy.
+    """Processes that pack shards, and threads that keep them busy and watch them.
 
     loky's context starts every worker as a new interpreter that does not import the main
     module: a forked child would inherit the locks of TensorFlow's threads and hang.
@@ -124,11 +130,15 @@ class WorkerPool:
         self._failed_starts = 0
         self._error: BaseException | None = None
         self._closing = False
+        self._watched = time.monotonic()
         self._wake_read, self._wake_write = os.pipe()
-        self._thread = threading.Thread(
-            target=copy_context().run, args=(self._serve,), name="worker-pool", daemon=True
-        )
-        self._thread.start()
+        self._closed = threading.Event()
+        self._threads = [
+            threading.Thread(target=copy_context().run, args=(work,), name=name, daemon=True)
+            for work, name in ((self._serve, "worker-pool"), (self._watch, "worker-watch"))
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, task: worker.Task) -> None:
         """Queue a task; a shard has one at a time."""
@@ -150,11 +160,18 @@ class WorkerPool:
             news, self._news = self._news, Round()
         return news
 
-    def stop_overdue(self) -> None:
-        """Kill workers that are stuck, or have had their task for too long."""
+    def _stop_overdue(self) -> None:
+        """Kill workers that are stuck, or have had their task for too long.
+
+        Time in which this thread did not run either does not count: the machine had no
+        processor to give, or all processes were stopped from outside.
+        """
         now = time.monotonic()
+        paused = max(0.0, now - self._watched - LONGEST_GAP)
+        self._watched = now
         with self._changed:
             for each in self._workers:
+                each.started, each.moved = each.started + paused, each.moved + paused
                 if each.shard is None or each.is_doomed:
                     continue
                 if (row := each.mark.row) != each.row:
@@ -193,8 +210,10 @@ class WorkerPool:
             self._closing = True
             for each in self._workers:
                 _kill(each)
+        self._closed.set()
         self._wake()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
         os.close(self._wake_read)
         os.close(self._wake_write)
 
@@ -208,11 +227,22 @@ class WorkerPool:
                 self._employ()
                 self._listen()
         except BaseException as error:
-            with self._changed:
-                self._error = error
-                self._changed.notify_all()
+            self._give_up(error)
         finally:
             self._bury_all()
+
+    def _watch(self) -> None:
+        """Look for stuck workers, beside the other thread: half an answer may hold that up."""
+        try:
+            while not self._closed.wait(WATCH):
+                self._stop_overdue()
+        except BaseException as error:
+            self._give_up(error)
+
+    def _give_up(self, error: BaseException) -> None:
+        with self._changed:
+            self._error = error
+            self._changed.notify_all()
 
     def _employ(self) -> None:
         """Hand the backlog to idle workers and start workers for the rest of it."""

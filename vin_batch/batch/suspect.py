@@ -91,13 +91,15 @@ class Suspect:
         blamed = len(isolation.blamed)
         isolation.lost(None if loss.row is None else part.start + loss.row, loss.timed_out)
         for card_id in inquiry.ids(isolation.blamed[blamed:]):
-            logger.error("card %r is given up (%s): %s", card_id, inquiry.stage, loss.cause)
+            where = {"shard": self.whole.shard, "card_id": card_id}
+            logger.error("card cost its worker (%s): %s", inquiry.stage, loss.cause, extra=where)
             self.blames.append(Blame(card_id, inquiry.stage, loss.cause))
         if isolation.given_up:
             given_up = inquiry.ids(isolation.given_up)
             logger.error(
-                "shard %d: %d cards are given up after too many losses (%s), %r to %r",
-                self.whole.shard, len(given_up), inquiry.stage, given_up[0], given_up[-1],
+                "%d cards are given up after too many losses (%s), %r to %r",
+                len(given_up), inquiry.stage, given_up[0], given_up[-1],
+                extra={"shard": self.whole.shard},
             )  # fmt: skip
             self.given_up += given_up
 
