@@ -7,6 +7,7 @@ root, so root runs it as ``nobody``.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib.util
 import os
@@ -20,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import psycopg
@@ -50,9 +52,17 @@ class Server:
         return psycopg.connect(self.dsn, autocommit=True)
 
 
+@cache
+def shared_server() -> Server:
+    """The one server of this test session; ends with the process."""
+    stack = contextlib.ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(running_server())
+
+
 @contextlib.contextmanager
 def running_server() -> Iterator[Server]:
-    """The server for one test session."""
+    """A server for the length of the block."""
     given = os.environ.get(VARIABLE)
     if given:
         yield Server(given)

@@ -6,16 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from postgres_server import Server, new_schema, running_server
+from postgres_server import Server, new_schema, shared_server
 from vin_batch.export.postgres_connection import Destination
 from vin_batch.export.postgres_schema import init
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
+@pytest.fixture
+def server() -> Server:
     """The server."""
-    with running_server() as running:
-        yield running
+    return shared_server()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 from datetime import UTC, datetime
-from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +89,7 @@ def _tables(engine: str, file: Path) -> list[int]:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("order", list(permutations(range(3)))[::2])
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
 def test_the_newest_reading_counts_and_people_before_it(
     tmp_path: Path, engine: str, order: tuple[int, ...]
 ) -> None:
@@ -145,7 +144,7 @@ def test_other_files_are_not_touched(tmp_path: Path, engine: str) -> None:
 KILLED = """
 import os, sys
 from pathlib import Path
-from vin_batch.export import embedded
+from vin_batch.export import embedded, merge
 
 real = embedded._load_shard
 def dies(database, rows):
@@ -153,7 +152,7 @@ def dies(database, rows):
         count = database.change
         def change(statement, values=()):
             changed = count(statement, values)
-            if statement is embedded.ADD_NEW:
+            if statement is merge.ADD_NEW:
                 os._exit(137)
             return changed
         database.change = change

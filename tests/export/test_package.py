@@ -48,7 +48,9 @@ def back(row: dict[str, object]) -> Reading:
     values = {name: row[name] for name in Reading.__slots__ if name in row}
     values |= {"status": row["machine_status"], "vin": row["machine_vin"]}
     raw, seconds = str(row["raw_vin"]), str(row["second_chars"])
-    lists = (row["char_probs"], row["second_probs"], row["issues"])
+    issues = {text.partition(":")[0]: text.partition(":")[2] for text in row["issues"]}  # type: ignore[attr-defined]
+    codes = [issues.get(str(position)) for position in range(1, 18)]
+    lists = (row["char_probs"], row["second_probs"], codes)
     boxes = zip(raw, seconds, *lists, strict=True)  # type: ignore[call-overload]
     values["chars"] = tuple(
         CharReading(position, char, prob, None if second == "?" else second, second_prob, issue)
@@ -94,7 +96,7 @@ def test_the_csv_says_the_same_to_any_reader_of_rfc_4180(tmp_path: Path) -> None
     assert [row["card_id"].removeprefix("'") for row in flat[3:]] == list(HOSTILE[3:])
     assert [row["card_id"] for row in flat[:3]] == ["'" + name for name in HOSTILE[:3]]
     assert flat[0]["confidence"] == "0.30000000000000004"
-    assert flat[0]["issues"] == ";;;;blank;;;;missing;;;;;;;;"
+    assert flat[0]["issues"] == "5:blank;9:missing"
     assert flat[0]["alternative_probs"] == "0.14285714285714285;1e-9"
     assert flat[0]["model_years"] == "1983;2013"
     assert flat[0]["char_probs"].split(";")[2] == "0.33333334"

@@ -372,12 +372,12 @@ def test_constraints_keep_nonsense_out(register: Destination) -> None:
         "card_id": "'a'", "status": "'accepted'", "vin": f"'{VIN}'", "raw_vin": f"'{VIN}'",
         "confidence": "1", "check_digit": "'valid'", "second_chars": f"'{VIN}'",
         "char_probs": "array_fill(1::real, '{17}')", "second_probs": "array_fill(0::real, '{17}')",
-        "issues": "array_fill(NULL::text, '{17}')", "read_at": "now()", "model_id": "'m'",
+        "read_at": "now()", "model_id": "'m'",
         "run_id": "'r'", "shard": "0",
     }  # fmt: skip
     wrong = {
         "status": "'sure'", "vin": "'XTA21013OD0000002'", "raw_vin": "'X'", "confidence": "1.5",
-        "check_digit": "'ok'", "char_probs": "'{1}'", "issues": "'{}'", "card_id": "''",
+        "check_digit": "'ok'", "char_probs": "'{1}'", "card_id": "''",
         "alternative_vins": "'{x}'", "shard": "-1",
     }  # fmt: skip
     for name, bad in [("", ""), *wrong.items()]:

@@ -183,7 +183,7 @@ def _init(args: argparse.Namespace) -> ExitCode:
     from vin_batch.export.postgres_schema import init  # noqa: PLC0415
 
     destination = _destination(args)
-    applied = init(destination, Session(destination, args.retries, tell=say))
+    applied = init(destination, Session(destination, max(1, args.retries), tell=say))
     names = ", ".join(f"{migration.version:04d} {migration.name}" for migration in applied)
     say(f"{destination}: schema {args.schema}: {names or 'nothing to do: up to date'}")
     return ExitCode.DONE

@@ -52,8 +52,8 @@ class Column:
     nullable: bool = False
 
 
-def _list(kind: pa.DataType, nullable: bool = False) -> pa.DataType:
-    return pa.list_(pa.field("item", kind, nullable=nullable))
+def _list(kind: pa.DataType) -> pa.DataType:
+    return pa.list_(pa.field("item", kind, nullable=False))
 
 
 _TEXT: Final = pa.string()
@@ -91,8 +91,8 @@ COLUMNS: Final = (
     Column("second_chars", _TEXT,
            "17 second most probable characters, `?` where there is none", "Y1A2I0..."),
     Column("second_probs", _list(pa.float32()), "their probabilities", "0.001;0.12;..."),
-    Column("issues", _list(_TEXT, nullable=True),
-           "17 codes of what was wrong with a box, mostly empty", ";;blank;;..."),
+    Column("issues", _list(_TEXT), "`position:code` of every box that something was wrong with",
+           "5:blank;9:missing"),
     Column("alternative_vins", _list(_TEXT), "next most probable VINs",
            "XTA210990K1491764"),
     Column("alternative_probs", _list(pa.float64()), "their probabilities", "0.0003"),

@@ -2,7 +2,7 @@
 
 RFC 4180: a header, fields in quotes where they hold the separator, a quote or a line end,
 quotes doubled, lines ended by CR LF. No byte order mark. An absent value is an empty cell, a
-list is its items joined by ``;`` (an absent item is empty), numbers are the shortest text
+list is its items joined by ``;``, numbers are the shortest text
 that gives exactly the same number again, times are ISO 8601 in UTC. A text cell that a
 spreadsheet would run as a formula has an apostrophe in front: a loader drops one leading
 apostrophe from text cells (``readings_csv.restore``).
@@ -101,7 +101,7 @@ def to_text(array: pa.Array) -> pa.Array:
     """Write a column as CSV text without guards: null becomes the empty text."""
     kind = array.type
     if pa.types.is_list(kind):
-        items = pc.fill_null(pc.cast(array.flatten(), pa.string()), "")
+        items = pc.cast(array.flatten(), pa.string())
         lists = pa.ListArray.from_arrays(_offsets(array), items)
         return pc.binary_join(lists, LIST_SEPARATOR)
     if kind == TIMESTAMP:
@@ -140,7 +140,7 @@ def _value(cell: str, field: pa.Field) -> Any:  # noqa: ANN401 - as many types a
 
 def _item(text: str, kind: pa.DataType) -> Any:  # noqa: ANN401
     if pa.types.is_string(kind):
-        return text or None
+        return text
     if kind == pa.float32():
         return np.float32(text)
     return float(text) if pa.types.is_floating(kind) else int(text)

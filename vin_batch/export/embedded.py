@@ -20,15 +20,12 @@ from vin_batch.export.load import (
     shard_rows,
 )
 from vin_batch.export.merge import (
-    ADD_NEW,
     CORRECTION_COLUMNS,
-    DROP_LATE,
     INCOMING,
-    KNOWN_CARDS,
     LOAD_COLUMNS,
-    MEET_KNOWN,
+    MERGE,
+    PLACED,
     RUN_COLUMNS,
-    TAKE_PLACE,
 )
 from vin_batch.export.shards import FinishedRun, open_finished
 
@@ -151,12 +148,8 @@ def _load_shard(database: Engine, rows: ShardRows) -> bool | None:
         database.change(_FORGET, key)
         database.change(_LEDGER, load_values(rows))
         database.fill(INCOMING, rows.table)
-        merged = 0
-        if database.fetch(KNOWN_CARDS)[0][0]:
-            for statement in MEET_KNOWN:
-                count = database.change(statement)
-                merged += count if statement in {DROP_LATE, TAKE_PLACE} else 0
-        merged += database.change(ADD_NEW)
+        counts = {statement: database.change(statement) for statement in MERGE}
+        merged = sum(counts[statement] for statement in PLACED)
         if merged != rows.receipt.cards:
             raise DiskError(
                 f"shard {rows.receipt.shard}: {merged} of {rows.receipt.cards} cards were merged; "

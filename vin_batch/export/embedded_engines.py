@@ -91,7 +91,8 @@ class DuckDb:
             ) from error
         self._errors = duckdb.Error
         try:
-            self._connection = duckdb.connect(str(file))
+            # A thousand rows at a time are no work for several threads.
+            self._connection = duckdb.connect(str(file), config={"threads": 1})
         except duckdb.Error as error:
             # Which of the two it is, only the words say.
             if "lock" in str(error):

@@ -45,11 +45,6 @@ def _columns(alias: str) -> str:
     return ", ".join(f"{alias}.{name}" for name in READING_COLUMNS)
 
 
-KNOWN_CARDS: Final = f"""
-SELECT count(*) FROM {INCOMING} i JOIN machine_readings m ON m.card_id = i.card_id
-"""
-"""How many of the cards have a reading; where none has, only ``ADD_NEW`` is needed."""
-
 KEEP_SUPERSEDED: Final = f"""
 INSERT INTO machine_readings_history ({_ALL}, superseded_by)
 SELECT {_columns("m")}, i.run_id
@@ -92,5 +87,7 @@ INSERT INTO machine_readings ({_ALL}) SELECT {_ALL} FROM {INCOMING} ORDER BY car
 """
 """Cards without a reading get one, sorted, so that two writers never wait for each other."""
 
-MEET_KNOWN: Final = (KEEP_SUPERSEDED, KEEP_LATE, DROP_LATE, TAKE_PLACE, DROP_KNOWN)
-"""What is needed besides ``ADD_NEW`` where cards have a reading."""
+MERGE: Final = (KEEP_SUPERSEDED, KEEP_LATE, DROP_LATE, TAKE_PLACE, DROP_KNOWN, ADD_NEW)
+"""All of it, in order."""
+PLACED: Final = (DROP_LATE, TAKE_PLACE, ADD_NEW)
+"""The statements whose counts of rows add up to the cards of the shard."""

@@ -1,9 +1,10 @@
 """Loads a run into PostgreSQL: every shard exactly once, all of it or nothing of it.
 
-A shard goes by COPY into a temporary table; then, in the same transaction and one loader at
-a time, its line enters the ledger ``loads`` and its rows are merged by ``merge``. A shard
-whose line is there is not loaded again, so a repeated load changes nothing and a load that
-was interrupted anywhere goes on. Memory holds two shards.
+In one transaction per shard, and one loader at a time, a line enters the ledger ``loads`` and
+the rows enter the tables: by COPY straight into ``machine_readings`` where all their cards are
+new, else by COPY into a temporary table and the rules of ``merge``. A shard whose line is
+there is not loaded again, so a repeated load changes nothing and a load that was interrupted
+anywhere goes on. Memory holds two shards.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from vin_batch.corrections import layer
 from vin_batch.corrections.records import Correction
 from vin_batch.errors import UsageError
 from vin_batch.export import postgres_schema
-from vin_batch.export.copy_text import copy_text
+from vin_batch.export.copy_text import array_literal, copy_text
 from vin_batch.export.load import (
     LoadOptions,
     LoadOutcome,
@@ -31,16 +32,13 @@ from vin_batch.export.load import (
 )
 from vin_batch.export.load import ahead as prepared_ahead
 from vin_batch.export.merge import (
-    ADD_NEW,
     CORRECTION_COLUMNS,
-    DROP_LATE,
     INCOMING,
-    KNOWN_CARDS,
     LOAD_COLUMNS,
-    MEET_KNOWN,
+    MERGE,
+    PLACED,
     READING_COLUMNS,
     RUN_COLUMNS,
-    TAKE_PLACE,
 )
 from vin_batch.export.postgres_connection import (
     Cursor,
@@ -68,6 +66,7 @@ ON CONFLICT (run_id, shard) DO UPDATE SET
 WHERE loads.readings_sha256 <> excluded.readings_sha256 AND loads.read_at <= excluded.read_at
 RETURNING run_id
 """
+_KNOWN: Final = "SELECT 1 FROM machine_readings WHERE card_id = ANY(%s::text[]) LIMIT 1"
 _RUN: Final = f"""
 INSERT INTO runs ({", ".join(RUN_COLUMNS)}) VALUES ({", ".join(["%s"] * len(RUN_COLUMNS))})
 ON CONFLICT DO NOTHING
@@ -191,19 +190,17 @@ def _refuse_long_names(rows: ShardRows) -> None:
 def _load_shard(cursor: Cursor, rows: ShardRows, text: bytes) -> bool:
     """Load one shard; False where somebody loaded it before."""
     cards = rows.receipt.cards
-    _copy(cursor, INCOMING, READING_COLUMNS, text, cards)
     execute(cursor, _LOCK, postgres_schema.LOCK_CLASS)
     execute(cursor, _LEDGER, *load_values(rows))
     if cursor.fetchone() is None:
         return False
-    execute(cursor, KNOWN_CARDS)
-    (known,) = cursor.fetchone() or (0,)
-    merged = 0
-    if known:
-        for statement in MEET_KNOWN:
-            count = execute(cursor, statement).rowcount
-            merged += count if statement in {DROP_LATE, TAKE_PLACE} else 0
-    merged += execute(cursor, ADD_NEW).rowcount
+    execute(cursor, _KNOWN, array_literal(rows.table.column("card_id")))
+    if cursor.fetchone() is None:
+        _copy(cursor, "machine_readings", READING_COLUMNS, text, cards)
+        return True
+    _copy(cursor, INCOMING, READING_COLUMNS, text, cards)
+    counts = {statement: execute(cursor, statement).rowcount for statement in MERGE}
+    merged = sum(counts[statement] for statement in PLACED)
     if merged != cards:
         raise DatabaseError(
             f"shard {rows.receipt.shard}: {merged} of {cards} cards were merged; rolled back",

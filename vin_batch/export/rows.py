@@ -33,7 +33,7 @@ def machine_rows(table: pa.Table, read_at: datetime, shard: int) -> pa.Table:
         shard: Its number.
 
     Returns:
-        Rows of ``MACHINE``; nothing is rounded, so that ``boxes_of`` has it all back.
+        Rows of ``MACHINE``; nothing is rounded, every value can be had back.
 
     Raises:
         DiskError: A card has not one outcome for each of the 17 boxes.
@@ -126,8 +126,17 @@ def _boxes(table: pa.Table) -> dict[str, pa.Array]:
         "char_probs": lists("char_probs", boxes.field("prob")),
         "second_chars": pc.binary_join(pa.ListArray.from_arrays(offsets, seconds), ""),
         "second_probs": lists("second_probs", boxes.field("second_prob")),
-        "issues": lists("issues", boxes.field("issue")),
+        "issues": _issues(boxes, table.num_rows),
     }
+
+
+def _issues(boxes: pa.StructArray, cards: int) -> pa.ListArray:
+    found = pc.is_valid(boxes.field("issue"))
+    positions = pc.cast(pc.filter(boxes.field("position"), found), pa.string())
+    texts = pc.binary_join_element_wise(positions, pc.filter(boxes.field("issue"), found), ":")
+    counts = np.asarray(found).reshape(cards, VIN_LENGTH).sum(axis=1, dtype=np.int32)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
+    return pa.ListArray.from_arrays(offsets, texts, type=MACHINE.field("issues").type)
 
 
 def _alternatives(table: pa.Table) -> dict[str, pa.Array]:

@@ -22,7 +22,7 @@ CREATE TABLE machine_readings (
     char_probs        real[] NOT NULL CHECK (cardinality(char_probs) = 17),
     second_chars      text NOT NULL CHECK (length(second_chars) = 17),
     second_probs      real[] NOT NULL CHECK (cardinality(second_probs) = 17),
-    issues            text[] NOT NULL CHECK (cardinality(issues) = 17),
+    issues            text[] NOT NULL,
     alternative_vins  text[] NOT NULL,
     alternative_probs double precision[] NOT NULL,
     read_at           timestamptz NOT NULL,
