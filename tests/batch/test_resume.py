@@ -20,6 +20,7 @@ from batch_fakes import (
     open_fake,
     readings_bytes,
 )
+from hostile_privilege import like_any_user
 from vin_batch.batch.job import JobOutcome, run_job
 from vin_batch.batch.ledger import load_run
 from vin_batch.batch.rundir import RunDir
@@ -237,36 +238,24 @@ def test_left_overs_are_swept(base: Path) -> None:
     assert not stale.exists()
 
 
-def test_unreadable_folder_makes_exit_three(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scandir = os.scandir
-
-    def refuse(path: bytes) -> object:
-        if str(path).find("card_0004") >= 0:
-            raise PermissionError(13, "Permission denied")
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", refuse)
+def test_unreadable_folder_makes_exit_three(base: Path) -> None:
+    (base / "archive/box_00/card_0004").chmod(0)
     for _ in range(2):
-        outcome = again(base, output=base / "partial")
+        with like_any_user():
+            outcome = again(base, output=base / "partial")
         assert outcome.exit_code == ExitCode.FINISHED_WITH_FAILURES
         assert outcome.unreadable_folders == 1
         assert outcome.tally.cards == CARDS - 1
 
 
-def test_folder_that_cannot_be_listed_any_more_is_named(
-    base: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scandir = os.scandir
-
-    def refuse(path: bytes) -> object:
-        if str(path).find("card_0004") >= 0:
-            raise PermissionError(13, "Permission denied")
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", refuse)
-    expect_change(
-        base, "1 card removed", "1 folders cannot be listed (box_00/card_0004: Permission denied)"
-    )
+def test_folder_that_cannot_be_listed_any_more_is_named(base: Path) -> None:
+    (base / "archive/box_00/card_0004").chmod(0)
+    with like_any_user():
+        expect_change(
+            base,
+            "1 card removed",
+            "1 folders cannot be listed (box_00/card_0004: Permission denied)",
+        )
 
 
 def test_model_swapped_while_it_is_loaded(base: Path) -> None:

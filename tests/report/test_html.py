@@ -85,6 +85,14 @@ def test_names_from_the_archive_are_text(tmp_path: Path) -> None:
     assert "/archive <1987>" in page.text
 
 
+def test_no_character_of_a_name_stays_unseen(tmp_path: Path) -> None:
+    """A line end, an escape sequence, and a mark that turns the text around it."""
+    name = "card\n7\x1b[2J\u202egnp.\ufeff\udcff"
+    assert text(name) == r"card\u000a7\u001b[2J\u202egnp.\ufeff\udcff"
+    page = page_of(tmp_path / "run", in_review(name[:-1], 0.9, {3: 0.6}))
+    assert r"card\u000a7\u001b[2J\u202egnp.\ufeff" in page.text
+
+
 def test_operators_are_warned(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", [[unreadable("a", Status.FAILED)], [reading("b")]], {1})
     text_of_page = Page(write_report(run.root).read_text("utf-8")).text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
@@ -144,7 +145,7 @@ def run_job(
             return _finish(opened, tools, len(todo))
         except VinBatchError as error:
             with suppress(DiskError):
-                _end_session(run, opened.record, error.exit_code)
+                _end_session(opened, error.exit_code)
             raise
 
 
@@ -208,7 +209,7 @@ def _finish(opened: OpenRun, tools: JobTools, worked: int) -> JobOutcome:
     if (result.shards, result.cards) != (opened.plan.shards, opened.plan.cards):
         raise AssertionError(f"{result.cards} of {opened.plan.cards} cards have a reading")
     outcome = JobOutcome(run, opened.record, result, worked)
-    record = _end_session(run, opened.record, outcome.exit_code)
+    record = _end_session(opened, outcome.exit_code)
     digest = readings_digest(run)
     if record.outputs_digest != digest or not all(path.is_file() for path in run.outputs):
         for finish in tools.finishers:
@@ -218,7 +219,10 @@ def _finish(opened: OpenRun, tools: JobTools, worked: int) -> JobOutcome:
     return replace(outcome, record=record)
 
 
-def _end_session(run: RunDir, record: RunRecord, code: ExitCode) -> RunRecord:
-    record = with_session(record, finished_at=now(), outcome=code.name.lower())
-    save_run(run, record)
+def _end_session(opened: OpenRun, code: ExitCode) -> RunRecord:
+    seconds = round(time.monotonic() - opened.began, 3)
+    record = with_session(
+        opened.record, finished_at=now(), seconds=seconds, outcome=code.name.lower()
+    )
+    save_run(opened.run, record)
     return record

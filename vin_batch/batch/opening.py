@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Final
 
@@ -52,6 +52,7 @@ class OpenRun:
         plan: The frozen plan.
         root: The archive.
         done: Shards with a valid receipt, and their number of cards.
+        began: When, on the ``time.monotonic`` clock: the wall clock may be set back meanwhile.
     """
 
     run: RunDir
@@ -60,6 +61,7 @@ class OpenRun:
     plan: Plan
     root: ArchiveRoot
     done: Mapping[int, int]
+    began: float = field(default_factory=time.monotonic)
 
 
 def prepare_directory(run: RunDir) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +18,8 @@ from vin_batch.batch.ledger import is_valid, load_run
 from vin_batch.batch.readings_schema import READINGS_SCHEMA, read_part
 from vin_batch.batch.receipts import load_receipt
 from vin_batch.errors import DiskError, UsageError
-from vin_batch.export.readings_csv import COLUMNS, defuse, flatten
+from vin_batch.export.readings_csv import COLUMNS, flatten
+from vin_batch.export.spreadsheet import CardRows, defuse
 from vin_batch.nightly.catalogue import Catalogue
 from vin_batch.nightly.nightdir import CURRENT_KINDS, NightDir
 
@@ -68,13 +68,13 @@ def write_missing(nights: NightDir, catalogue: Catalogue) -> int:
     count = 0
     with atomic_file(nights.missing, "missing") as file:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-        writer = csv.writer(text)
+        writer = CardRows(text)
         writer.writerow(columns)
         for table in catalogue.tables(columns):
             gone = table.filter(table.column("missing_since").is_valid())
             cells = (gone.column(name).to_pylist() for name in columns)
             for row in zip(*cells, strict=True):
-                writer.writerow(map(defuse, row))
+                writer.writerow([defuse(cell) for cell in row])
                 count += 1
         text.flush()
         text.detach()
@@ -162,7 +162,7 @@ def _open_writer(path: Path, stack: ExitStack) -> Write:
         return lambda table: writer.write_table(table, row_group_size=BLOCK)
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
     stack.callback(text.detach)
-    rows: Any = csv.writer(text)
+    rows = CardRows(text)
     rows.writerow(COLUMNS)
 
     def write(table: pa.Table) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Final
@@ -10,6 +11,10 @@ CHART_WIDTH: Final = 720
 CHART_HEIGHT: Final = 180
 _AXIS: Final = 24
 """Pixels under and left of the bars, for the labels."""
+_UNSEEN: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+"""Characters that would vanish, turn the text around them, or not be text at all."""
 
 STYLE: Final = """
 :root { color-scheme: light dark; --ink: #1c2330; --soft: #5d6675; --paper: #fff;
@@ -54,7 +59,7 @@ def page(title: str, body: Iterable[str]) -> str:
         '<meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n<body>\n"
+        f"<title>{text(title)}</title><style>{STYLE}</style></head>\n<body>\n"
         + "\n".join(body)
         + "\n</body></html>\n"
     )
@@ -62,12 +67,13 @@ def page(title: str, body: Iterable[str]) -> str:
 
 def section(title: str, *content: str) -> str:
     """A headed part of the page, from finished markup."""
-    return f"<section><h2>{escape(title)}</h2>{''.join(content)}</section>"
+    return f"<section><h2>{text(title)}</h2>{''.join(content)}</section>"
 
 
-def paragraph(text: str, kind: str = "") -> str:
+def paragraph(words: str, kind: str = "") -> str:
     """A paragraph of plain text."""
-    return f'<p class="{escape(kind)}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
+    body = text(words)
+    return f'<p class="{escape(kind)}">{body}</p>' if kind else f"<p>{body}</p>"
 
 
 def table(
@@ -90,8 +96,8 @@ def table(
 
 
 def text(value: object) -> str:
-    """Anything as escaped text."""
-    return escape(str(value))
+    """Anything as escaped text in which every character can be seen."""
+    return escape(_UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", str(value)))
 
 
 def dot(kind: str) -> str:

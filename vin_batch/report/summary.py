@@ -201,11 +201,7 @@ def _resources(receipts: Iterable[Receipt]) -> dict[str, Any]:
 
 def _sessions(record: RunRecord) -> dict[str, Any]:
     """How often the run was started, and how long its finished sessions lasted."""
-    lasted = [
-        _seconds(session["started_at"], session["finished_at"])
-        for session in record.sessions
-        if session.get("finished_at")
-    ]
+    lasted = [_seconds(session) for session in record.sessions if session.get("finished_at")]
     latest = record.sessions[-1] if record.sessions else {}
     return {
         "count": len(record.sessions),
@@ -217,5 +213,9 @@ def _sessions(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def _seconds(started: str, finished: str) -> float:
-    return (datetime.fromisoformat(finished) - datetime.fromisoformat(started)).total_seconds()
+def _seconds(session: Mapping[str, Any]) -> float:
+    """How long a session lasted; runs of earlier versions say only when it began and ended."""
+    if "seconds" in session:
+        return float(session["seconds"])
+    began, ended = (datetime.fromisoformat(session[k]) for k in ("started_at", "finished_at"))
+    return max((ended - began).total_seconds(), 0.0)
