@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from finished_run import make_run, reading
 from vin_batch.batch.atomic import atomic_file, file_mode, make_folder, write_atomic
 from vin_batch.batch.faults import KILLED, VARIABLE
 from vin_batch.batch.job import run_job
+from vin_batch.batch.ledger import load_run, mode_of, save_run
+from vin_batch.cli import main
 from vin_batch.errors import DiskError
 from vin_batch.export.readings_csv import write_readings_csv
 from vin_batch.report.html import write_report
@@ -110,6 +113,27 @@ def test_exports_elsewhere_are_closed(tmp_path: Path, umask: int) -> None:
     run = make_run(tmp_path / "run", [[reading("a")]])
     write_readings_csv(run.root, tmp_path / "out.csv")
     assert permissions(tmp_path / "out.csv") == 0o640 & ~umask
+
+
+@pytest.mark.parametrize(("configured", "mode"), [({}, 0o640), ({"file_mode": "0600"}, 0o600)])
+def test_exports_are_as_closed_as_their_run(
+    tmp_path: Path, umask: int, configured: dict[str, str], mode: int
+) -> None:
+    run = make_run(tmp_path / "run", [[reading("a")]])
+    save_run(run, replace(load_run(run), config=configured))
+    assert mode_of(run) == mode
+    out = tmp_path / "out"
+    make_folder(out)
+    for target in ("csv", "package"):
+        assert main(["export", str(run.root), "--to", target, "-o", str(out / target)]) == 0
+    assert main(["export", str(run.root), "--to", f"sqlite:{out / 'sqlite'}"]) == 0
+    found = modes(out)
+    assert {"csv", "package", "sqlite"} < found.keys()
+    assert len(found) > 5
+    for name, permission in found.items():
+        wanted = mode if (out / name).is_file() else mode | (mode & 0o444) >> 2
+        assert name == "." or permission == wanted & ~umask, name
+    assert os.umask(umask) == umask, "the command must not keep its own umask"
 
 
 def test_folders_that_exist_stay_as_they_are(tmp_path: Path) -> None:

@@ -81,14 +81,29 @@ def make_folder(path: Path) -> None:
     with disk_errors("create", path):
         missing = [path, *path.parents]
         for folder in reversed([each for each in missing if not each.exists()]):
-            folder.mkdir(mode=_searchable(_MODE.get()), exist_ok=True)
+            folder.mkdir(mode=folder_mode(), exist_ok=True)
         if not path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
 
 
-def _searchable(mode: int) -> int:
-    """Permissions of a folder for files of ``mode``: who may read may search."""
+def folder_mode() -> int:
+    """Permissions of new folders, before the umask: who may read may search."""
+    mode = _MODE.get()
     return mode | (mode & 0o444) >> 2
+
+
+@contextmanager
+def closed_umask() -> Iterator[None]:
+    """Keep what libraries create within the block as closed as our own files.
+
+    The umask belongs to the whole process: this is for a command's own thread only.
+    """
+    before = os.umask(0o777)
+    os.umask(before | (~folder_mode() & 0o777))
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 @contextmanager

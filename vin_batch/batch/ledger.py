@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
-from vin_batch.batch.atomic import write_atomic
+from vin_batch.batch.atomic import DEFAULT_MODE, write_atomic
 from vin_batch.batch.receipts import Blame, Receipt, ShardState, iter_receipts
 from vin_batch.batch.rundir import RunDir
-from vin_batch.errors import DiskError, UsageError
+from vin_batch.errors import DiskError, UsageError, VinBatchError
 from vin_batch.records import BoxIssue
 
 RUN_SCHEMA: Final = 1
@@ -124,6 +124,15 @@ def load_run(run: RunDir) -> RunRecord:
             "Restore the file from a backup, or start again in a new RUN_DIR.",
         ) from error
     return record
+
+
+def mode_of(run: RunDir | None) -> int:
+    """Permissions that a run was told to give its files; the usual ones where it says none."""
+    try:
+        config = {} if run is None else load_run(run).config
+    except VinBatchError:
+        config = {}
+    return int(config.get("file_mode", f"{DEFAULT_MODE:o}"), 8)
 
 
 def save_run(run: RunDir, record: RunRecord) -> None:

@@ -107,6 +107,17 @@ def execute(args: argparse.Namespace) -> ExitCode:
         UsageError: The run is not complete, or the flags do not fit together.
         DiskError: The package is damaged, or a target cannot be written.
     """
+    from vin_batch.batch.atomic import closed_umask, file_mode  # noqa: PLC0415
+    from vin_batch.batch.ledger import mode_of  # noqa: PLC0415
+    from vin_batch.batch.rundir import RunDir  # noqa: PLC0415
+
+    run_dir = args.run_dir or args.after_target
+    mode = mode_of(None if run_dir is None else RunDir(run_dir))
+    with file_mode(mode), closed_umask():
+        return _export(args)
+
+
+def _export(args: argparse.Namespace) -> ExitCode:
     if args.check is not None:
         return _check(args.check)
     if args.to is None:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from vin_batch.batch.atomic import disk_errors, write_atomic
+from vin_batch.batch.atomic import disk_errors, folder_mode, write_atomic
 from vin_batch.batch.lock import hold
 from vin_batch.corrections.facts import facts_of
 from vin_batch.corrections.records import Correction
@@ -53,7 +53,7 @@ def append(directory: Path, corrections: Sequence[Correction]) -> bool:
     (source,) = {correction.source_sha256 for correction in corrections}
     folder = layer_of(directory)
     with disk_errors("create", folder):
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(mode=folder_mode(), exist_ok=True)
     with hold(folder / LOCK):
         if is_imported(directory, source):
             return False

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vin_batch.batch import faults
-from vin_batch.batch.atomic import TMP_SUFFIX, disk_errors, sync_folder
+from vin_batch.batch.atomic import TMP_SUFFIX, disk_errors, folder_mode, sync_folder
 from vin_batch.errors import LockedError
 
 
@@ -33,7 +33,7 @@ def new_directory(target: Path) -> Iterator[Path]:
     """
     hidden = target.with_name(f".{target.name}{TMP_SUFFIX}")
     with disk_errors("create", target):
-        hidden.mkdir(exist_ok=True)
+        hidden.mkdir(mode=folder_mode(), exist_ok=True)
         descriptor = os.open(hidden, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
