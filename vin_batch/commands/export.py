@@ -111,7 +111,7 @@ def execute(args: argparse.Namespace) -> ExitCode:
     from vin_batch.batch.ledger import mode_of  # noqa: PLC0415
     from vin_batch.batch.rundir import RunDir  # noqa: PLC0415
 
-    run_dir = args.run_dir or args.after_target
+    run_dir = args.run_dir or getattr(args, "after_target", None)
     mode = mode_of(None if run_dir is None else RunDir(run_dir))
     with file_mode(mode), closed_umask():
         return _export(args)
