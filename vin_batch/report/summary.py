@@ -68,7 +68,9 @@ def write_summary(run_dir: Path) -> dict[str, Any]:
     """
     summary = summarise(RunDir(run_dir))
     text = json.dumps(summary, indent=1, ensure_ascii=False) + "\n"
-    write_atomic(run_dir / "summary.json", text.encode(), "summary")
+    # The archive's path may hold bytes that are no UTF-8: JSON has escapes for them.
+    data = text.encode("utf-8", "backslashreplace")
+    write_atomic(run_dir / "summary.json", data, "summary")
     return summary
 
 
