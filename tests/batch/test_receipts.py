@@ -23,6 +23,7 @@ from vin_batch.batch.receipts import (
     save_receipt,
 )
 from vin_batch.batch.rundir import RunDir
+from vin_batch.batch.sealed import open_sealed
 from vin_batch.errors import DiskError, UsageError
 
 counts = st.dictionaries(st.sampled_from(["accepted", "review", "failed"]), st.integers(0, 99))
@@ -96,7 +97,7 @@ def test_torn_receipts_are_refused(receipt: Receipt, data: st.DataObject) -> Non
     ],
 )
 def test_receipts_with_wrong_fields_are_refused(change: dict[str, object]) -> None:
-    document = json.loads(receipt_to_json(make_receipt(0, b"")))
+    document = open_sealed(receipt_to_json(make_receipt(0, b"")))
     with pytest.raises(ReceiptError):
         receipt_from_json(json.dumps(document | change).encode())
     for name in document:

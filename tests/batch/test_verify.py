@@ -14,6 +14,7 @@ from vin_batch.batch.ledger import load_run, save_run
 from vin_batch.batch.lock import hold
 from vin_batch.batch.receipts import load_receipt, save_receipt
 from vin_batch.batch.rundir import RunDir
+from vin_batch.batch.sealed import SEAL
 from vin_batch.batch.status import RunState, describe, read_status
 from vin_batch.batch.verify import Severity, exit_code_of, verify_run
 from vin_batch.errors import DiskError, ExitCode, UsageError
@@ -116,6 +117,7 @@ def test_damaged_plan_or_record(run: RunDir) -> None:
     run.plan.write_bytes(plan)
     document = json.loads(run.run_json.read_bytes())
     document["plan"]["cards"] += 1
+    del document[SEAL]
     run.run_json.write_text(json.dumps(document))
     assert "not the plan that run.json describes" in found(run, Severity.DAMAGE)
     run.run_json.write_text("{")
@@ -140,7 +142,12 @@ def test_status_of_every_state(run: RunDir) -> None:
     assert status.state is RunState.COMPLETE
     assert (status.tally.cards, status.with_failures) == (10, 1)
     assert "10 of 10 (100.0%)" in describe(status)
-    assert json.loads(json.dumps(status.as_dict()))["statuses"] == {"review": 9, "failed": 1}
+    assert json.loads(json.dumps(status.as_dict()))["statuses"] == {
+        "accepted": 0,
+        "review": 9,
+        "unreadable": 0,
+        "failed": 1,
+    }
     with hold(run.lock):
         assert read_status(run).state is RunState.RUNNING
         assert "a run works on this directory" in found(run, Severity.NOTE)

@@ -44,8 +44,9 @@ def opened_folder(base: bytes, relative: bytes, *, to_list: bool = True) -> Iter
     try:
         for step, wanted in zip(steps, flags[1:], strict=True):
             below = os.open(step, wanted | os.O_NOFOLLOW, dir_fd=descriptor)
-            os.close(descriptor)
-            descriptor = below
+            # Closing frees the number even where it fails: it must not be closed twice.
+            passed, descriptor = descriptor, below
+            os.close(passed)
         yield descriptor
     finally:
         os.close(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -23,6 +24,14 @@ MAX_EXAMPLES: Final = 20
 """Paths of unreadable folders that are kept by name; the rest are only counted."""
 MAX_EXAMPLE_LENGTH: Final = 300
 """Characters of such a path that are kept, its end; a hostile one may have 100,000."""
+
+DEVICE_ERRORS: Final = frozenset(
+    (errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN,
+     errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EREMOTEIO, errno.ENOMEM, errno.EMFILE,
+     errno.ENFILE)
+)  # fmt: skip
+"""Errors that say nothing about a folder, but that the disk, the network or the machine is not
+well: what is found then is not the archive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,7 @@ class WalkTotals:
         links_skipped: Symbolic links that are broken, lead to folders or leave the archive.
         unreadable_folders: Folders that could not be listed: their cards are missing.
         unreadable_examples: The first of these, with the reason.
+        device_errors: Those among them that the disk or the network is to blame for.
     """
 
     cards: int = 0
@@ -65,6 +75,7 @@ class WalkTotals:
     links_skipped: int = 0
     unreadable_folders: int = 0
     unreadable_examples: list[str] = field(default_factory=list)
+    device_errors: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """The totals for JSON."""
@@ -241,6 +252,7 @@ def _count(totals: WalkTotals, listing: Listing) -> None:
 
 def _note_unreadable(totals: WalkTotals, relative: bytes, error: OSError) -> None:
     totals.unreadable_folders += 1
+    totals.device_errors += error.errno in DEVICE_ERRORS
     if len(totals.unreadable_examples) < MAX_EXAMPLES:
         totals.unreadable_examples.append(f"{_shortened(card_id_of(relative))}: {error.strerror}")
 

@@ -54,6 +54,28 @@ def disk_errors(doing: str, path: Path) -> Iterator[None]:
 
 
 @contextmanager
+def any_disk_error(root: Path) -> Iterator[None]:
+    """Turn whatever the system refuses within the block into a ``DiskError``.
+
+    Any call may fail on a disk that is about to die, also those that nobody thought of.
+
+    Args:
+        root: Named in the message where the error names no file.
+
+    Raises:
+        DiskError: The block raised an ``OSError``, but not one about a connection.
+    """
+    try:
+        yield
+    except ConnectionError:
+        raise
+    except OSError as error:
+        path = error.filename if isinstance(error.filename, str | bytes) else root
+        with disk_errors("use", Path(os.fsdecode(path))):
+            raise
+
+
+@contextmanager
 def file_mode(mode: int) -> Iterator[None]:
     """Give files and folders that this thread makes within the block other permissions.
 

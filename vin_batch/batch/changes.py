@@ -20,8 +20,8 @@ from vin_batch.archive import (
     stamp_card,
 )
 from vin_batch.archive.names import order_key
-from vin_batch.errors import ChangedUnderRunError
-from vin_batch.records import CardRef
+from vin_batch.errors import ArchiveError, ChangedUnderRunError
+from vin_batch.records import BoxIssue, CardRef
 
 MAX_EXAMPLES: Final = 5
 CONTENT_DIGEST_BYTES: Final = 8
@@ -155,16 +155,29 @@ def changed_contents(
 
     Yields:
         Ids of changed cards.
+
+    Raises:
+        ArchiveError: The system does not give the bytes, so that nobody can tell.
     """
     for card, digest in zip(cards, digests, strict=True):
         if not digest.any():
             continue
         try:
-            same = bool(np.array_equal(content_digest(read_card(root, card)), digest))
+            files = read_card(root, card)
         except ListingChangedError:
-            same = False
-        if not same:
             yield card.card_id
+            continue
+        if not np.array_equal(content_digest(files), digest):
+            _refuse_unreadable(card, files)
+            yield card.card_id
+
+
+def _refuse_unreadable(card: CardRef, files: CardFiles) -> None:
+    if any(box.issue is BoxIssue.UNREADABLE_FILE for box in files.boxes):
+        raise ArchiveError(
+            f"card {card.card_id} was read and cannot be read any more",
+            "Check disk, mount and permissions; the same command then goes on.",
+        )
 
 
 def _key(card: CardRef) -> tuple[bytes, ...]:

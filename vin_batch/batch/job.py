@@ -9,12 +9,13 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vin_batch.batch.atomic import file_mode
+from vin_batch.batch.atomic import any_disk_error, disk_errors, file_mode
 from vin_batch.batch.host import now
 from vin_batch.batch.ledger import (
     RunRecord,
     Tally,
     load_run,
+    outputs_are_whole,
     readings_digest,
     save_run,
     tally,
@@ -34,10 +35,15 @@ from vin_batch.batch.score import Judge
 from vin_batch.batch.second_opinion import SecondOpinion, SecondReader, load_second_reader
 from vin_batch.batch.signals import StopSignals
 from vin_batch.classifier.base import Classifier
-from vin_batch.classifier.model_card import ModelCard, load_model_card, require_vin_classes
+from vin_batch.classifier.model_card import (
+    ModelCard,
+    load_model_card,
+    require_vin_classes,
+    sha256_of,
+)
 from vin_batch.config import RunConfig
-from vin_batch.errors import DiskError, ExitCode, VinBatchError
-from vin_batch.records import DecisionPolicy
+from vin_batch.errors import DiskError, ExitCode, ModelError, VinBatchError
+from vin_batch.records import BoxIssue, DecisionPolicy
 
 logger = logging.getLogger(__name__)
 
@@ -95,9 +101,15 @@ class JobOutcome:
         return ExitCode.FINISHED_WITH_FAILURES if lost else ExitCode.DONE
 
 
-def nothing_again(_: Receipt) -> bool:
-    """Choose no finished shard."""
-    return False
+def refused_again(receipt: Receipt) -> bool:
+    """Choose the finished shards that ``run`` reads again by itself.
+
+    What the system refused to give, or an error that nobody foresaw, says nothing about the
+    card: the disk may be back. Shards with cards that cost workers their lives are left
+    to ``retry``.
+    """
+    refused = receipt.issues.get(BoxIssue.UNREADABLE_FILE.code, 0) or receipt.errors
+    return bool(refused) and not receipt.is_poisoned
 
 
 def failed_again(receipt: Receipt) -> bool:
@@ -108,7 +120,7 @@ def failed_again(receipt: Receipt) -> bool:
 def run_job(
     config: RunConfig,
     tools: JobTools,
-    again: Callable[[Receipt], bool] = nothing_again,
+    again: Callable[[Receipt], bool] = refused_again,
     selection: Selection | None = None,
 ) -> JobOutcome:
     """Start or resume a run and finish it.
@@ -128,25 +140,37 @@ def run_job(
         VinBatchError: See its subclasses; everything finished so far is safe.
     """
     run = RunDir(config.output)
-    with file_mode(config.permissions):
+    with any_disk_error(run.root), file_mode(config.permissions):
         prepare_directory(run)
-    with file_mode(config.permissions), StopSignals() as signals, hold(run.lock):
-        prepare_locked(run)
-        card = load_model_card(config.model)
-        require_vin_classes(card)
-        second = None if config.second_reader == "off" else tools.load_second_reader(card)
-        repeated = frozenset(r.shard for r in iter_receipts(run) if again(r))
-        parameters = None if second is None else second.parameters
-        opened = open_run(config, card, repeated, signals.check, parameters, selection=selection)
-        todo = [s for s in range(opened.plan.shards) if s in repeated or s not in opened.done]
-        try:
+        with StopSignals() as signals, hold(run.lock):
+            return _run_locked(run, config, tools, (again, selection), signals)
+
+
+def _run_locked(
+    run: RunDir,
+    config: RunConfig,
+    tools: JobTools,
+    choice: tuple[Callable[[Receipt], bool], Selection | None],
+    signals: StopSignals,
+) -> JobOutcome:
+    prepare_locked(run)
+    again, selection = choice
+    card = load_model_card(config.model)
+    require_vin_classes(card)
+    second = None if config.second_reader == "off" else tools.load_second_reader(card)
+    repeated = frozenset(r.shard for r in iter_receipts(run) if again(r))
+    parameters = None if second is None else second.parameters
+    opened = open_run(config, card, repeated, signals.check, parameters, selection=selection)
+    todo = [s for s in range(opened.plan.shards) if s in repeated or s not in opened.done]
+    try:
+        with any_disk_error(run.root):
             if todo:
                 _work(opened, (card, second), tools, todo, signals)
             return _finish(opened, tools, len(todo))
-        except VinBatchError as error:
-            with suppress(DiskError):
-                _end_session(opened, error.exit_code)
-            raise
+    except VinBatchError as error:
+        with suppress(DiskError):
+            _end_session(opened, error.exit_code)
+        raise
 
 
 def retry_config(output: Path, workers: int | None, device: str | None) -> RunConfig:
@@ -189,8 +213,12 @@ def _work(
             classifier = tools.open_classifier(card, config.device)
             judge = tools.bind_judge(card.policy)
             opinion = None if second is None else _opinion(second, config.second_reader, tools)
-        # The file may have been swapped between the first check and the loading.
-        load_model_card(config.model)
+        # Another whole model may have taken its place between the first check and the loading.
+        if load_model_card(config.model) != card:
+            raise ModelError(
+                f"the model in {config.model} was swapped while it was loaded",
+                "Put the first model back; the same command then resumes.",
+            )
         logger.info("shards to read: %d, on %s", len(todo), classifier.device)
         publisher = Publisher(opened.run, opened.record.run_id, card.model_id, classifier.device)
         with tools.progress(opened.plan.cards, done_cards) as progress:
@@ -207,14 +235,20 @@ def _finish(opened: OpenRun, tools: JobTools, worked: int) -> JobOutcome:
     run = opened.run
     result = tally(iter_receipts(run))
     if (result.shards, result.cards) != (opened.plan.shards, opened.plan.cards):
-        raise AssertionError(f"{result.cards} of {opened.plan.cards} cards have a reading")
+        raise DiskError(
+            f"{result.cards} of {opened.plan.cards} cards have a reading: receipts of finished "
+            f"shards have become unreadable in {run.receipts_dir}",
+            "Check the disk; the same command then reads what is missing again.",
+        )
     outcome = JobOutcome(run, opened.record, result, worked)
     record = _end_session(opened, outcome.exit_code)
     digest = readings_digest(run)
-    if record.outputs_digest != digest or not all(path.is_file() for path in run.outputs):
+    if record.outputs_digest != digest or not outputs_are_whole(run, record):
         for finish in tools.finishers:
             finish(run.root)
-        record = replace(record, outputs_digest=digest)
+        with disk_errors("read", run.root):
+            made = {path.name: sha256_of(path) for path in run.outputs}
+        record = replace(record, outputs_digest=digest, outputs=made)
         save_run(run, record)
     return replace(outcome, record=record)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final
 
 from vin_batch.batch.atomic import DEFAULT_MODE, write_atomic
 from vin_batch.batch.receipts import Blame, Receipt, ShardState, iter_receipts
 from vin_batch.batch.rundir import RunDir
+from vin_batch.batch.sealed import open_sealed, sealed_json
+from vin_batch.classifier.model_card import sha256_of
 from vin_batch.errors import DiskError, UsageError, VinBatchError
 from vin_batch.records import BoxIssue
 
@@ -37,6 +39,7 @@ class RunRecord:
         sessions: Every start of the run: times, host, versions, device, how it ended.
         outputs_digest: Digest of the readings that the CSV, summary and report were made
             from; empty while they are not.
+        outputs: Digests of these files by name, 64 hex digits.
     """
 
     run_id: str
@@ -50,6 +53,7 @@ class RunRecord:
     walk: Mapping[str, Any]
     sessions: tuple[Mapping[str, Any], ...] = ()
     outputs_digest: str = ""
+    outputs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def cards(self) -> int:
@@ -107,7 +111,7 @@ def load_run(run: RunDir) -> RunRecord:
         DiskError: The file is damaged.
     """
     try:
-        document = json.loads(run.run_json.read_bytes())
+        document = open_sealed(run.run_json.read_bytes())
         if document.pop("schema") != RUN_SCHEMA:
             raise ValueError("another schema")
         document["sessions"] = tuple(document["sessions"])
@@ -141,8 +145,7 @@ def save_run(run: RunDir, record: RunRecord) -> None:
     Raises:
         DiskError: The system refused.
     """
-    document = {"schema": RUN_SCHEMA, **asdict(record)}
-    write_atomic(run.run_json, (json.dumps(document, indent=1) + "\n").encode(), "run_json")
+    write_atomic(run.run_json, sealed_json({"schema": RUN_SCHEMA, **asdict(record)}), "run_json")
 
 
 def with_session(record: RunRecord, **values: Any) -> RunRecord:  # noqa: ANN401
@@ -220,3 +223,22 @@ def readings_digest(run: RunDir) -> str:
     for receipt in iter_receipts(run):
         hasher.update(f"{receipt.shard} {receipt.readings_sha256}\n".encode())
     return hasher.hexdigest()
+
+
+def outputs_are_whole(run: RunDir, record: RunRecord) -> bool:
+    """Tell whether the CSV, summary and report are there as the run wrote them."""
+    return all(output_problem(record, path) is None for path in run.outputs)
+
+
+def output_problem(record: RunRecord, path: Path) -> str | None:
+    """What is wrong with a file that is derived from a complete run; None if nothing is.
+
+    Where no digest was noted, it need only be there.
+    """
+    try:
+        actual = sha256_of(path)
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return None if record.outputs.get(path.name, actual) == actual else "was altered or is torn"

@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -33,10 +33,12 @@ def hold(path: Path) -> Iterator[None]:
     with disk_errors("open", path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, current_mode())
     try:
+        holder = ""
         with disk_errors("lock", path):
             locked = _try_lock(descriptor)
         if not locked:
-            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
+            with suppress(OSError):
+                holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
             raise LockedError(
                 f"another run works on {path.parent} ({holder or 'holder unknown'})",
                 "Wait for it or stop it; `vin-batch status` shows how far it is.",
@@ -46,7 +48,9 @@ def hold(path: Path) -> Iterator[None]:
             os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         yield
     finally:
-        os.close(descriptor)
+        # The work is done or has failed by now; the kernel drops the lock in any case.
+        with suppress(OSError):
+            os.close(descriptor)
 
 
 def _try_lock(descriptor: int) -> bool:

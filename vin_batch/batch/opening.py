@@ -27,6 +27,7 @@ from vin_batch.batch.resume import (
     finished_shards,
     heeding,
     open_plan,
+    refuse_device_errors,
 )
 from vin_batch.batch.rundir import RunDir, is_own_name, parts
 from vin_batch.classifier.model_card import ModelCard
@@ -237,6 +238,8 @@ def _all_cards(config: RunConfig, root: ArchiveRoot) -> Selection:
 
 def _counted(cards: Iterator[CardRef], totals: WalkTotals, config: RunConfig) -> Iterator[CardRef]:
     yield from cards
+    # A plan is frozen: one that was made while a share was away would lack its cards for good.
+    refuse_device_errors(totals)
     if totals.cards == 0:
         lost = f", and {totals.unreadable_folders} folders could not be listed"
         raise ArchiveError(

@@ -6,17 +6,17 @@ A shard is done when its receipt is valid; nothing else says so.
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vin_batch.batch.atomic import write_atomic
 from vin_batch.batch.rundir import RunDir, parts
+from vin_batch.batch.sealed import open_sealed, sealed_json
 from vin_batch.records import BoxIssue
 
 RECEIPT_SCHEMA: Final = 1
@@ -176,18 +176,17 @@ def encode_digests(digests: NDArray[np.uint8]) -> str:
 
 def receipt_to_json(receipt: Receipt) -> bytes:
     """Write a receipt as JSON."""
-    document = {"schema": RECEIPT_SCHEMA, **asdict(receipt)}
-    return (json.dumps(document, indent=1) + "\n").encode()
+    return sealed_json({"schema": RECEIPT_SCHEMA, **asdict(receipt)})
 
 
 def receipt_from_json(data: bytes) -> Receipt:
     """Read a receipt.
 
     Raises:
-        ReceiptError: It is torn, of another schema, or no receipt at all.
+        ReceiptError: It is torn, altered, of another schema, or no receipt at all.
     """
     try:
-        document: dict[str, Any] = json.loads(data)
+        document = open_sealed(data)
         if document.pop("schema") != RECEIPT_SCHEMA:
             raise ReceiptError("another schema")
         document["state"] = ShardState(document["state"])
@@ -215,21 +214,23 @@ def _check_types(receipt: Receipt) -> None:
 
 
 def load_receipt(run: RunDir, shard: int) -> Receipt | None:
-    """Read the receipt of one shard; None where there is none or it does not parse.
+    """Read the receipt of one shard; None where there is none that parses.
 
+    One that was written for another shard is none, whatever its name says.
     The receipt is taken at its word: ``ledger.is_valid`` compares it with the readings.
     """
     try:
-        return receipt_from_json(run.receipt(shard).read_bytes())
+        receipt = receipt_from_json(run.receipt(shard).read_bytes())
     except (OSError, ReceiptError):
         return None
+    return receipt if receipt.shard == shard else None
 
 
 def iter_receipts(run: RunDir) -> Iterator[Receipt]:
     """Receipts of a run that parse, in shard order."""
     for shard, _ in parts(run.receipts_dir):
         receipt = load_receipt(run, shard)
-        if receipt is not None and receipt.shard == shard:
+        if receipt is not None:
             yield receipt
 
 

@@ -22,7 +22,7 @@ from vin_batch.batch.plan import Plan
 from vin_batch.batch.receipts import Receipt, load_receipt, save_receipt
 from vin_batch.batch.rundir import RunDir, parts
 from vin_batch.classifier.model_card import sha256_of
-from vin_batch.errors import ChangedUnderRunError, DiskError
+from vin_batch.errors import ArchiveError, ChangedUnderRunError, DiskError
 from vin_batch.records import CardRef
 
 logger = logging.getLogger(__name__)
@@ -83,13 +83,29 @@ def compare_archive(
 
     Raises:
         ChangedUnderRunError: It does; the message counts them and names a few.
+        ArchiveError: The disk or the network does not tell.
     """
     totals = WalkTotals()
     changes = compare_listings(plan, heeding(islice(walk(root, totals), limit), check))
+    refuse_device_errors(totals)
     if totals.unreadable_folders:
         examples = "; ".join(totals.unreadable_examples[:MAX_EXAMPLES])
         changes.remark = f"{totals.unreadable_folders} folders cannot be listed ({examples})"
     changes.raise_if_any()
+
+
+def refuse_device_errors(totals: WalkTotals) -> None:
+    """Refuse a walk during which the disk or the network failed.
+
+    Raises:
+        ArchiveError: It did: cards are missing that may be there tomorrow.
+    """
+    if totals.device_errors:
+        raise ArchiveError(
+            f"{totals.device_errors} folders of the archive could not be listed: "
+            + "; ".join(totals.unreadable_examples[:MAX_EXAMPLES]),
+            "Repair the disk or the mount; the same command then goes on.",
+        )
 
 
 def finished_shards(run: RunDir, record: RunRecord, plan: Plan) -> dict[int, int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,8 +62,15 @@ class RunDir:
         return self.receipts_dir / f"part-{shard:05d}.json"
 
     def is_run(self) -> bool:
-        """Tell whether a run was begun here."""
-        return self.run_json.is_file()
+        """Tell whether a run was begun here.
+
+        Raises:
+            OSError: The disk does not tell: nobody may take that for a no.
+        """
+        try:
+            return stat.S_ISREG(self.run_json.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
 
 def is_own_name(name: str) -> bool:
@@ -77,7 +86,9 @@ def shard_of(name: str) -> int | None:
 
 def parts(folder: Path) -> Iterator[tuple[int, Path]]:
     """Parts in a folder, in shard order; nothing where the folder does not exist."""
-    if not folder.is_dir():
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
         return
-    found = ((shard_of(path.name), path) for path in folder.iterdir())
+    found = ((shard_of(name), folder / name) for name in names)
     yield from sorted((shard, path) for shard, path in found if shard is not None)

@@ -10,7 +10,7 @@ from enum import IntEnum
 from vin_batch.archive.names import order_key
 from vin_batch.archive.walk import relative_path
 from vin_batch.batch.atomic import temporaries
-from vin_batch.batch.ledger import RunRecord, load_run
+from vin_batch.batch.ledger import RunRecord, load_run, output_problem, readings_digest
 from vin_batch.batch.lock import is_held
 from vin_batch.batch.plan import Plan, shard_digest
 from vin_batch.batch.readings_schema import read_part
@@ -85,7 +85,9 @@ def verify_run(run: RunDir) -> Iterator[Finding]:
         yield from _verify_shard(run, record, shard, cards)
     yield from _verify_plan(record, plan, digests.hexdigest())
     yield from _verify_strays(run, plan, active)
-    yield from _verify_totals(run, record)
+    yield from _verify_totals(record)
+    if record.outputs_digest and not active:
+        yield from _verify_outputs(run, record)
 
 
 def _verify_plan(record: RunRecord, plan: Plan, digest: str) -> Iterator[Finding]:
@@ -173,14 +175,21 @@ def _verify_strays(run: RunDir, plan: Plan, active: bool) -> Iterator[Finding]:
             yield Finding(Severity.NOTE, message, "The next `vin-batch run` removes it.")
 
 
-def _verify_totals(run: RunDir, record: RunRecord) -> Iterator[Finding]:
+def _verify_totals(record: RunRecord) -> Iterator[Finding]:
     unreadable = int(record.walk.get("unreadable_folders", 0))
     if unreadable:
         examples = "; ".join(record.walk.get("unreadable_examples", [])[:3])
         message = f"{unreadable} folders could not be listed, their cards are missing: {examples}"
         advice = "Repair them and read the archive into a new RUN_DIR."
         yield Finding(Severity.INCOMPLETE, message, advice)
-    if record.outputs_digest:
-        for path in run.outputs:
-            if not path.is_file():
-                yield Finding(Severity.INCOMPLETE, f"{path.name} is missing", RESUME)
+
+
+def _verify_outputs(run: RunDir, record: RunRecord) -> Iterator[Finding]:
+    for path in run.outputs:
+        problem = output_problem(record, path)
+        if problem:
+            severity = Severity.DAMAGE if path.exists() else Severity.INCOMPLETE
+            yield Finding(severity, f"{path.name} {problem}", RESUME)
+    if record.outputs_digest != readings_digest(run):
+        names = ", ".join(path.name for path in run.outputs)
+        yield Finding(Severity.INCOMPLETE, f"{names} were made from other readings", RESUME)

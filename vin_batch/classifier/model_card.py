@@ -135,10 +135,10 @@ def _check_numbers(card: ModelCard) -> None:
 
 
 def _check_weights(card: ModelCard, advice: str) -> None:
-    if not card.weights.is_file():
-        raise ModelError(f"weights {card.weights} are missing", advice)
     try:
         actual = sha256_of(card.weights)
+    except FileNotFoundError:
+        raise ModelError(f"weights {card.weights} are missing", advice) from None
     except OSError as error:
         raise ModelError(f"cannot read {card.weights}: {error.strerror}", advice) from error
     if actual != card.sha256:

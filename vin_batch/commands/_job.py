@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from vin_batch.batch.job import JobOutcome, JobTools, nothing_again, run_job
+from vin_batch.batch.job import JobOutcome, JobTools, refused_again, run_job
 from vin_batch.batch.poison import describe_poison, poison_of
 from vin_batch.batch.receipts import Receipt
 from vin_batch.batch.rundir import RunDir
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 def run_and_tell(
     config: RunConfig,
     args: argparse.Namespace,
-    again: Callable[[Receipt], bool] = nothing_again,
+    again: Callable[[Receipt], bool] = refused_again,
 ) -> ExitCode:
     """Do the job and say on stderr what came of it; write metrics, if so configured.
 
