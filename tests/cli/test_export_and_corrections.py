@@ -178,3 +178,28 @@ def test_the_newest_reading_of_a_card_decides_whether_it_waits(
     queue = tmp_path / "queue.csv"
     assert run_main(capsys, "corrections", "export-queue", root, "-o", queue)[0] == 0
     assert sorted(row["card_id"] for row in rows_of(queue)) == ["b", "c"]
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "sqlite"])
+def test_files_of_databases(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], engine: str
+) -> None:
+    run = make_run(tmp_path / "run", [mixed("a", 6)])
+    target = f"{engine}:{tmp_path / 'register.db'}"
+    assert "loaded 6 cards" in run_main(capsys, "export", run.root, "--to", target)[1]
+    assert "1 were in before" in run_main(capsys, "export", run.root, "--to", target)[1]
+    assert (tmp_path / "register.db").stat().st_mode & 0o007 == 0
+    assert run_main(capsys, "export", run.root, "--to", f"{engine}:")[0] == 2
+    assert run_main(capsys, "export", "--init", "--to", target)[0] == 2
+
+
+@pytest.mark.parametrize("place", ["u:{}@h/d", "u@h/d?password={}", "u@h/d?sslpassword={}"])
+def test_a_password_on_the_command_line_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    run = make_run(tmp_path / "run", [[reading("a")]])
+    target = f"postgresql://{place.format('s3cret')}"
+    for flags in ((run.root,), ("--init",)):
+        code, words = run_main(capsys, "export", *flags, "--to", target)
+        assert (code, "pgpass" in words) == (2, True), words
+        assert "s3cret" not in words

@@ -91,15 +91,6 @@ def test_a_new_administrator_gets_there(tmp_path: Path, server: Server, schema: 
             connection.execute(f"DROP ROLE {role}".encode())
 
 
-@pytest.mark.parametrize("place", ["u:{}@h/d", "u@h/d?password={}", "u@h/d?sslpassword={}"])
-def test_a_password_on_the_command_line_is_refused(tmp_path: Path, place: str) -> None:
-    run = run_of(tmp_path / "run", [[reading("a")]])
-    done = vin_batch("export", run.root, "--to", f"postgresql://{place.format(SECRET)}")
-    assert done.returncode == 2
-    assert "pgpass" in done.stderr
-    assert SECRET not in done.stderr + done.stdout
-
-
 def test_no_password_is_in_the_process_list_while_a_load_works(
     tmp_path: Path, server: Server, schema: str
 ) -> None:
@@ -125,16 +116,6 @@ def test_no_password_is_in_the_process_list_while_a_load_works(
         with server.connect() as connection:
             connection.execute(f"DROP SCHEMA {schema} CASCADE".encode())
             connection.execute(f"DROP ROLE {role}".encode())
-
-
-@pytest.mark.parametrize("engine", ["duckdb", "sqlite"])
-def test_files_of_databases(tmp_path: Path, engine: str) -> None:
-    run = run_of(tmp_path / "run", [mixed("a", 6)])
-    target = f"{engine}:{tmp_path / 'register.db'}"
-    assert "loaded 6 cards" in vin_batch("export", run.root, "--to", target).stderr
-    assert "1 were in before" in vin_batch("export", run.root, "--to", target).stderr
-    assert vin_batch("export", run.root, "--to", f"{engine}:").returncode == 2
-    assert vin_batch("export", "--init", "--to", target).returncode == 2
 
 
 def test_a_killed_loader_leaves_the_register_whole(

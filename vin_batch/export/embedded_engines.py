@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vin_batch.batch.atomic import current_mode
 from vin_batch.errors import DiskError, LockedError, UsageError
 from vin_batch.export.contract import MACHINE, TIMESTAMP
 from vin_batch.export.load import CORRECTIONS
@@ -74,7 +75,12 @@ def open_engine(name: str, file: Path) -> Engine:
     """
     if not file.absolute().parent.is_dir():
         raise UsageError(f"{file.parent} is no directory", "Make it first.")
-    return DuckDb(file) if name == "duckdb" else Sqlite(file)
+    is_new = not file.exists()
+    engine: Engine = DuckDb(file) if name == "duckdb" else Sqlite(file)
+    if is_new:
+        # Nothing personal is in it yet.
+        file.chmod(file.stat().st_mode & current_mode())
+    return engine
 
 
 class DuckDb:

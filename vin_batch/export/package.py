@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from vin_batch.batch.atomic import current_mode
 from vin_batch.batch.ledger import readings_digest
 from vin_batch.corrections import layer
 from vin_batch.corrections.records import Correction, deciding
@@ -192,7 +193,8 @@ def _tables(finished: FinishedRun, chosen: Mapping[str, Correction]) -> Iterator
 @contextmanager
 def _synced(path: Path) -> Iterator[BinaryIO]:
     """A new file that is on the disk when the block ends."""
-    with path.open("xb") as file:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, current_mode())
+    with os.fdopen(descriptor, "wb") as file:
         yield file
         file.flush()
         os.fsync(file.fileno())
