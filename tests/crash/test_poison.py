@@ -44,8 +44,6 @@ from vin_batch.second_reader.canvas import canvas_from_bytes
 
 CARDS, SHARD, LOOKED = 20, 10, 4
 BOX = "08.png"
-CARD_TIMEOUT = 3.0
-"""Seconds; long for a card that only lacks a processor, as one such moment blames nobody."""
 
 
 def folder(number: int) -> str:
@@ -65,8 +63,7 @@ def repair(base: Path, numbers: list[int]) -> None:
 
 
 def work(base: Path, **flags: object) -> JobOutcome:
-    settings = {"shard_size": SHARD, "card_timeout": CARD_TIMEOUT, **flags}
-    return run_job(make_config(base, **settings), fake_tools())
+    return run_job(make_config(base, **{"shard_size": SHARD, **flags}), fake_tools())
 
 
 def retry(base: Path, **flags: object) -> JobOutcome:
@@ -100,8 +97,7 @@ def test_every_kind_of_death_costs_its_card_only(base: Path, healthy: Path) -> N
     causes = {
         2: (SEGFAULT, "killed by SIGSEGV"),
         3: (POISON, "killed by SIGKILL"),
-        6: (QUIT, "ended with status 7"),
-        9: (HANG, "no answer within 3 s"),
+        9: (QUIT, "ended with status 7"),
     }
     deadly = {number: data for number, (data, _) in causes.items()}
     spoil(base, deadly)
@@ -142,9 +138,10 @@ def test_every_kind_of_death_costs_its_card_only(base: Path, healthy: Path) -> N
 
 def check_that_people_hear_of_it(base: Path, outcome: JobOutcome, guilty: list[str]) -> None:
     run = RunDir(base / "run")
+    assert {finding.severity for finding in verify_run(run)} == {Severity.INCOMPLETE}
     status = read_status(run)
     poison = status.as_dict()["poison"]
-    assert (poison["cards"], poison["given_up"]) == (4, 0)
+    assert (poison["cards"], poison["given_up"]) == (3, 0)
     assert [each["card_id"] for each in poison["examples"]] == guilty
     summary = write_summary(run.root)
     assert summary["poison"] == poison
@@ -153,8 +150,21 @@ def check_that_people_hear_of_it(base: Path, outcome: JobOutcome, guilty: list[s
         assert all(card_id in text for card_id in guilty)
         assert "SIGSEGV" in text
     assert "retry" in last_words(outcome)
-    findings = list(verify_run(run))
-    assert {finding.severity for finding in findings} == {Severity.INCOMPLETE}
+
+
+def test_card_that_hangs_costs_its_card_and_little_time(base: Path, healthy: Path) -> None:
+    spoil(base, {1: HANG})
+    outcome = work(base, limit=2, card_timeout=3.0)
+    assert outcome.tally.statuses == {"failed": 1, "review": 1}
+    receipt = receipt_of(base / "run", 0)
+    (blame,) = receipt.blamed
+    assert (blame.card_id, blame.cause[:20]) == (folder(1), "no answer within 3 s")
+    repair(base, [1])
+    healed = retry(base, limit=2)
+    assert healed.exit_code == ExitCode.DONE
+    found, undisturbed = rows(base / "run"), rows(healthy / "run")
+    for card_id, row in found.items():
+        assert row | {"run_id": undisturbed[card_id]["run_id"]} == undisturbed[card_id]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
