@@ -1,0 +1,1 @@
+"""Longer runs with made-up input; see ``fuzz_decoder.py``."""
