@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -90,9 +89,8 @@ def set_read_at(run: RunDir, times: Mapping[int, str]) -> None:
     """Change when shards were read."""
     for shard, text in times.items():
         path = run.receipt(shard)
-        document = json.loads(path.read_bytes())
-        document["finished_at"] = text
-        path.write_bytes(receipt_to_json(receipt_from_json(json.dumps(document).encode())))
+        receipt = receipt_from_json(path.read_bytes())
+        path.write_bytes(receipt_to_json(replace(receipt, finished_at=text)))
 
 
 def _rename(run: RunDir, run_id: str, shards: int) -> None:
