@@ -197,13 +197,12 @@ def test_shard_of_guilty_cards_only(base: Path) -> None:
 def test_same_bytes_whatever_the_workers_and_deaths_of_the_run(base: Path) -> None:
     """The run is killed in the middle of looking for the guilty, and taken up again."""
     spoil(base, {8: SEGFAULT})
-    code, words = drive(base, output=base / "one", workers=1, shard_size=SHARD)
-    assert code == ExitCode.FINISHED_WITH_FAILURES, words
+    work(base, output=base / "one", workers=1, limit=SHARD)
     output = base / "killed"
-    variables = {VARIABLE: "suspect:part:3"}
-    code, _ = drive(base, variables, output=output, workers=3, shard_size=SHARD)
+    settings: dict[str, Any] = {"output": output, "shard_size": SHARD, "limit": SHARD}
+    code, _ = drive(base, {VARIABLE: "suspect:part:3"}, workers=3, **settings)
     assert code == KILLED, "the point was never passed"
-    code, words = drive(base, output=output, workers=2, shard_size=SHARD)
+    code, words = drive(base, workers=2, **settings)
     assert code == ExitCode.FINISHED_WITH_FAILURES, words
     assert readings_bytes(output) == readings_bytes(base / "one")
     (blame,) = receipt_of(output, 0).blamed
