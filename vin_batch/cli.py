@@ -61,7 +61,7 @@ LOGGING: Final = (
 EXIT_CODE_HELP: Final = """\
 exit codes:
   0  all done                       6  GPU demanded, none there
-  2  usage                          7  disk or permission
+  2  usage                          7  disk, permission, database
   3  finished, but some shards      8  archive unreadable
      or cards failed                9  another run holds the lock
   4  archive, model or configuration changed under a run
