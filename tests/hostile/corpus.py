@@ -164,6 +164,12 @@ _DAMAGED: Final[dict[str, Make]] = {
     "one bit.png": _flipped,
     "no width.png": lambda g: formats.resized(_png(g), 0, g.shape[0]),
     "too few rows.png": lambda g: formats.resized(_png(g), g.shape[1], 2000),
+    "pixels of a gigabyte.png": lambda g: (
+        _png(g)[:33] + struct.pack(">I", 2**30) + b"IDAT" + _png(g)[41:]
+    ),
+    "text of a gigabyte.png": lambda g: (
+        _png(g)[:33] + struct.pack(">I", 2**30) + b"tEXt" + _png(g)[33:]
+    ),
     "width is text.tif": lambda g: grey_tiff(g, (256, 2, 1, 64)),
     "width is a list.tif": lambda g: grey_tiff(g, (256, 4, 9, 8)),
     "two samples that are none.tif": lambda g: grey_tiff(g, (277, 3, 1, 60_000)),

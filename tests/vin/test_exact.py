@@ -102,6 +102,32 @@ def test_posterior_best_and_k_best_equal_brute_force(
         assert decoded.log_evidence[card] == pytest.approx(np.log(evidence), abs=1e-9)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    scale=st.sampled_from([1.0, 90.0, 1e30, 1.6e38]),
+    tones=st.integers(1, 3),
+)
+def test_ties_and_absurd_numbers_are_exact_too(seed: int, scale: float, tones: int) -> None:
+    """Boxes of one to three different numbers: everything is tied, much is impossible."""
+    rng = np.random.default_rng(seed)
+    size, length, count = 3, 5, 5
+    rules = random_rules(rng, size, length, 3)
+    log_probs = -scale * rng.integers(0, tones, (CARDS, length, size)).astype(np.float64)
+    decoded = Decoder(rules, alternatives=count - 1).decode(log_probs.astype(np.float32))
+    strings = np.array(list(product(range(size), repeat=length)))
+    for card in range(CARDS):
+        weights = brute_weights(rules, strings, ink_of(log_probs)[:, :, card])
+        found = np.concatenate([decoded.best[card][None], decoded.alternatives[card]])
+        places = found @ (size ** np.arange(length - 1, -1, -1))
+        posteriors = np.append(decoded.posterior[card], decoded.alternative_posteriors[card])
+        largest = np.sort(weights)[::-1][:count] / weights.sum()
+        assert posteriors == pytest.approx(largest, rel=1e-6)
+        assert weights[places] / weights.sum() == pytest.approx(posteriors, rel=1e-6)
+        assert len(set(places.tolist())) == count
+        assert posteriors.sum() <= 1.0 + 1e-9
+
+
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_listed_tells_whether_the_best_prefix_is_on_the_list(seed: int) -> None:

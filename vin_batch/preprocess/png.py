@@ -22,7 +22,7 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         data: The file, starting with ``SIGNATURE``.
 
     Yields:
-        Name, and where the content begins and ends; stops where the file is torn.
+        Name, and where the content begins and ends; stops at the end, or where it is torn.
     """
     at = len(SIGNATURE)
     for _ in range(MAX_CHUNKS):
@@ -30,6 +30,8 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
             return
         length, name = struct.unpack_from(">I4s", data, at)
         yield name, at + 8, at + 8 + length
+        if name == b"IEND":
+            return
         at += _FRAME_BYTES + length
 
 
