@@ -6,17 +6,35 @@ that ask for a model.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
+from vin_batch.batch.about import forget
+
 if TYPE_CHECKING:
     from vin_batch.classifier.keras_classifier import KerasClassifier
 
 settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was() -> Iterator[None]:
+    """Undo the logging of a command that ran inside a test."""
+    loggers = [logging.getLogger("vin_batch"), logging.getLogger()]
+    before = [(each, each.handlers[:], each.level, each.propagate) for each in loggers]
+    yield
+    for each, handlers, level, propagate in before:
+        each.handlers[:] = handlers
+        each.setLevel(level)
+        each.propagate = propagate
+    logging.captureWarnings(False)
+    forget()
 
 
 @pytest.fixture(scope="session")

@@ -4,14 +4,13 @@ import json
 import logging
 import threading
 import warnings
-from collections.abc import Iterator
 from contextvars import copy_context
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vin_batch.batch.about import about, forget, note
+from vin_batch.batch.about import about, note
 from vin_batch.errors import UsageError
 from vin_batch.report.logs import (
     HIDDEN,
@@ -27,21 +26,6 @@ from vin_batch.vin.alphabet import ALPHABET
 VIN = "XTA210130D0000002"
 RUN = "0123456789abcdef0123456789abcdef"
 logger = logging.getLogger("vin_batch.batch.test")
-
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    package = logging.getLogger("vin_batch")
-    root = logging.getLogger()
-    before = [(each, each.handlers[:], each.level) for each in (package, root)]
-    propagate = package.propagate
-    yield
-    for each, handlers, level in before:
-        each.handlers[:] = handlers
-        each.setLevel(level)
-    package.propagate = propagate
-    logging.captureWarnings(False)
-    forget()
 
 
 def test_text_lines(capsys: pytest.CaptureFixture[str]) -> None:
