@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+import math
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -31,8 +32,23 @@ BLOT_FILL: Final = 0.85
 """Filled share of the bounding box above which a compact shape is a blot."""
 BLOT_PEN: Final = 0.3
 """Largest inner radius over the longest side above which a compact shape is a blot."""
+BLOT_AREA: Final = 0.25
+"""A disc of that radius fills more than this share of the square over the longest side."""
 COMPACT_RATIO: Final = 0.55
 """Shorter over longer side above which a shape is compact; a stroke of a 1 is not."""
+
+
+class _Part(NamedTuple):
+    """Bounding box of a connected component, in pixels; right and bottom are beyond it."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def longest(self) -> int:
+        return max(self.right - self.left, self.bottom - self.top)
 
 
 def select_strokes(strength: NDArray[np.uint8], noise: float) -> NDArray[np.uint8] | BoxIssue:
@@ -52,22 +68,21 @@ def select_strokes(strength: NDArray[np.uint8], noise: float) -> NDArray[np.uint
     strength = np.minimum(strength, np.uint8(peak))
     high = _threshold(strength, peak, noise)
     low = 0.6 * high
-    keep = _character_pixels(strength, low, high)
-    if keep is None:
+    character = _find_character(strength, low, high)
+    if character is None:
         return BoxIssue.BLANK
-    rows = np.flatnonzero(keep.any(axis=1))
-    columns = np.flatnonzero(keep.any(axis=0))
-    box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    keep, ink = keep[box], strength[box].astype(np.float32)
+    keep, box = character
     if max(keep.shape) < MIN_CHARACTER_SHARE * min(strength.shape):
         return BoxIssue.BLANK
-    if _is_blot(keep & (ink > high)):
+    ink = strength[box].astype(np.float32)
+    solid = keep & (ink > high)
+    if _is_blot(solid):
         return BoxIssue.BLOT
-    full = float(ink[keep & (ink > high)].mean())
+    tones = ink[solid]
+    full = float(tones.sum() / np.float32(tones.size))
     floor = 0.5 * low
-    cover = np.clip((ink - floor) * (255 / max(full - floor, 1.0)), 0, 255)
-    cover[~keep] = 0
-    result: NDArray[np.uint8] = cover.astype(np.uint8)
+    cover = (ink - floor) * (255 / max(full - floor, 1.0))
+    result: NDArray[np.uint8] = cover.clip(0, 255).astype(np.uint8) * keep
     return result
 
 
@@ -83,60 +98,101 @@ def _peak(strength: NDArray[np.uint8]) -> float:
 def _threshold(strength: NDArray[np.uint8], peak: float, noise: float) -> float:
     """Otsu's threshold (1979), held between the noise and the stroke's own tone."""
     otsu, _ = cv2.threshold(strength, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    return float(np.clip(otsu, max(0.3 * peak, 3.0 * noise), max(0.6 * peak, 3.0 * noise)))
+    lowest, highest = max(0.3 * peak, 3.0 * noise), max(0.6 * peak, 3.0 * noise)
+    return min(max(otsu, lowest), highest)
 
 
-def _character_pixels(
+def _find_character(
     strength: NDArray[np.uint8], low: float, high: float
-) -> NDArray[np.bool_] | None:
-    """Mask of the components that belong to the character (hysteresis, specks dropped)."""
-    mask = (strength > low).astype(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, ltype=cv2.CV_16U)
-    if count < 2:
-        return None
-    flat = labels.ravel()
-    mass = np.bincount(flat, weights=strength.ravel(), minlength=count)
-    strong = np.bincount(flat, weights=(strength > high).ravel(), minlength=count) > 0
-    mass[0] = 0
-    mass[~strong] = 0
-    mass[_edge_remnants(stats, mask.shape)] = 0
-    main = int(np.argmax(mass))
-    if mass[main] == 0 or max(stats[main, 2:4]) < MIN_STROKE_SHARE * min(mask.shape):
-        return None
-    wanted = mass >= SPECK_MASS * mass[main]
-    gap = FRAGMENT_GAP * min(mask.shape)
-    for label in np.flatnonzero((mass >= FRAGMENT_MASS * mass[main]) & ~wanted):
-        wanted[label] = _box_distance(stats[label], stats[main]) <= gap
-    wanted[0] = False
-    chosen: NDArray[np.bool_] = wanted[labels]
-    return chosen
-
-
-def _edge_remnants(stats: NDArray[np.int32], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Components that lie wholly in the outer margin of one side."""
-    height, width = shape
-    left, top = stats[:, 0], stats[:, 1]
-    right, bottom = left + stats[:, 2], top + stats[:, 3]
-    deep_y, deep_x = REMNANT_MARGIN * height, REMNANT_MARGIN * width
-    remnant: NDArray[np.bool_] = (
-        (bottom <= deep_y) | (top >= height - deep_y) | (right <= deep_x) | (left >= width - deep_x)
+) -> tuple[NDArray[np.bool_], tuple[slice, slice]] | None:
+    """Mask of the character, cut to its bounding box, and that box (hysteresis, no specks)."""
+    # Whole levels compare like the fractions above them, at a third of the cost.
+    mask = strength > int(low)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        mask.view(np.uint8), ltype=cv2.CV_16U
     )
-    return remnant
+    parts = [_Part(x, y, x + width, y + height) for x, y, width, height, _ in stats.tolist()]
+    wanted = _wanted_labels(labels[mask], strength[mask], high, parts, mask.shape)
+    if not wanted:
+        return None
+    box = np.s_[
+        min(parts[label].top for label in wanted) : max(parts[label].bottom for label in wanted),
+        min(parts[label].left for label in wanted) : max(parts[label].right for label in wanted),
+    ]
+    is_wanted = np.zeros(count, np.bool_)
+    is_wanted[wanted] = True
+    return is_wanted.take(labels[box]), box
 
 
-def _box_distance(one: NDArray[np.int32], other: NDArray[np.int32]) -> float:
-    """Gap between two bounding boxes (x, y, width, height, ...), in pixels."""
-    gap_x = max(one[0] - (other[0] + other[2]), other[0] - (one[0] + one[2]), 0)
-    gap_y = max(one[1] - (other[1] + other[3]), other[1] - (one[1] + one[3]), 0)
-    return float(np.hypot(gap_x, gap_y))
+def _wanted_labels(
+    labels: NDArray[np.uint16],
+    tones: NDArray[np.uint8],
+    high: float,
+    parts: list[_Part],
+    shape: tuple[int, ...],
+) -> list[int]:
+    """Components that belong to the character, none where there is no character.
+
+    Args:
+        labels: ``uint16[n]`` component of every inked pixel.
+        tones: ``uint8[n]`` strength of the same pixels.
+        high: Strength that a component must exceed somewhere.
+        parts: Bounding boxes of the components; the first is the background's.
+        shape: Rows and columns of the crop.
+    """
+    masses = np.bincount(labels, weights=tones).tolist()
+    strong = np.bincount(labels[tones > int(high)]).tolist()
+    mass = {
+        label: masses[label]
+        for label, pixels in enumerate(strong)
+        if pixels and not _is_edge_remnant(parts[label], shape)
+    }
+    if not mass:
+        return []
+    main = max(mass, key=mass.__getitem__)
+    if parts[main].longest < MIN_STROKE_SHARE * min(shape):
+        return []
+    gap = FRAGMENT_GAP * min(shape)
+    return [
+        label
+        for label in mass
+        if mass[label] >= SPECK_MASS * mass[main]
+        or (
+            mass[label] >= FRAGMENT_MASS * mass[main]
+            and _distance(parts[label], parts[main]) <= gap
+        )
+    ]
 
 
-def _is_blot(keep: NDArray[np.bool_]) -> bool:
-    height, width = keep.shape
-    if min(height, width) < COMPACT_RATIO * max(height, width):
+def _is_edge_remnant(part: _Part, shape: tuple[int, ...]) -> bool:
+    """Tell that a component lies wholly in the outer margin of one side."""
+    height, width = shape
+    deep_y, deep_x = REMNANT_MARGIN * height, REMNANT_MARGIN * width
+    return (
+        part.bottom <= deep_y
+        or part.top >= height - deep_y
+        or part.right <= deep_x
+        or part.left >= width - deep_x
+    )
+
+
+def _distance(one: _Part, other: _Part) -> float:
+    """Gap between the bounding boxes of two components, in pixels."""
+    gap_x = max(one.left - other.right, other.left - one.right, 0)
+    gap_y = max(one.top - other.bottom, other.top - one.bottom, 0)
+    return math.hypot(gap_x, gap_y)
+
+
+def _is_blot(solid: NDArray[np.bool_]) -> bool:
+    height, width = solid.shape
+    longest = max(height, width)
+    if min(height, width) < COMPACT_RATIO * longest:
         return False
-    if keep.mean() > BLOT_FILL:
+    filled = np.count_nonzero(solid)
+    if filled / solid.size > BLOT_FILL:
         return True
-    padded = np.pad(keep.astype(np.uint8), 1)
+    if filled < BLOT_AREA * longest * longest:
+        return False
+    padded = cv2.copyMakeBorder(solid.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     radius = float(cv2.distanceTransform(padded, cv2.DIST_L2, 3).max())
-    return bool(radius - 0.5 > BLOT_PEN * max(height, width))
+    return bool(radius - 0.5 > BLOT_PEN * longest)
