@@ -17,6 +17,10 @@ IMAGE_SIDE: Final = 28
 INK_SIDE: Final = 20
 MIN_PEN_PIXELS: Final = 1.8
 """Strokes thinner than this at the final scale are thickened: a hair line would vanish."""
+HALF_COVER: Final = 100
+"""Cover above which a pixel counts as inside a stroke (of 255)."""
+PEAK_PIXELS: Final = 12
+"""Pixels that become white at least: the darkest part of a 20 px stroke."""
 
 
 def centre_ink(cover: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -36,31 +40,27 @@ def centre_ink(cover: NDArray[np.uint8]) -> NDArray[np.uint8]:
         small = cv2.resize(thick, size, interpolation=cv2.INTER_AREA)
     else:
         small = cv2.resize(thick, size, interpolation=cv2.INTER_LINEAR)
-    peak = float(np.partition(small.ravel(), -_peak_count(small))[-_peak_count(small)])
+    place = small.size - min(small.size, PEAK_PIXELS)
+    peak = float(np.partition(small, place, axis=None)[place])
     if 0 < peak < 250:
         small = cv2.convertScaleAbs(small, alpha=255.0 / peak)
     return _place(small)
 
 
-def _peak_count(image: NDArray[np.uint8]) -> int:
-    """Pixels above the level that becomes white: the darkest part of a 20 px stroke."""
-    return min(image.size, 12)
-
-
 def _thicken(cover: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     """Widen strokes that would be thinner than ``MIN_PEN_PIXELS`` after scaling."""
-    area = float(np.count_nonzero(cover > 100))
-    inner = cv2.erode(cover, np.ones((3, 3), np.uint8), borderValue=0)
-    outline = area - float(np.count_nonzero(inner > 100))
+    inked = cover > HALF_COVER
+    tall = inked[:-2] & inked[1:-1] & inked[2:]
+    inner = tall[:, :-2] & tall[:, 1:-1] & tall[:, 2:]
+    area = float(np.count_nonzero(inked))
+    outline = area - float(np.count_nonzero(inner))
     pen = 2 * area / max(outline, 1.0) if area > outline else 1.5
     missing = MIN_PEN_PIXELS / scale - pen
     if missing < 1:
         return cover
     side = min(2 * round(missing / 2) + 1, 9)
-    padded = cv2.copyMakeBorder(cover, 0, 0, 0, 0, cv2.BORDER_CONSTANT)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    widened: NDArray[np.uint8] = cv2.dilate(padded, kernel).astype(np.uint8)
-    return widened
+    return np.asarray(cv2.dilate(cover, kernel), np.uint8)
 
 
 def _place(small: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -83,5 +83,4 @@ def _to_work_size(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     scale = (WORK_SIDE if longest > WORK_SIDE else MIN_WORK_SIDE) / longest
     size = tuple(max(MIN_SIDE, round(side * scale)) for side in (grey.shape[1], grey.shape[0]))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    resized: NDArray[np.uint8] = cv2.resize(grey, size, interpolation=method).astype(np.uint8)
-    return resized
+    return np.asarray(cv2.resize(grey, size, interpolation=method), np.uint8)
