@@ -19,7 +19,7 @@ with atheris.instrument_imports(include=["vin_batch"]):
     from vin_batch.preprocess.header import read_header
     from vin_batch.preprocess.lost_tail import has_lost_tail
     from vin_batch.preprocess.orientation import stored_orientation
-    from vin_batch.preprocess.png import grey_transparency, without_compressed_text
+    from vin_batch.preprocess.png import grey_transparency, without_extras
 
 
 def one_input(data: bytes) -> None:
@@ -30,7 +30,7 @@ def one_input(data: bytes) -> None:
         has_lost_tail(data)
         assert 1 <= stored_orientation(data) <= 8
         grey_transparency(data)
-        assert len(without_compressed_text(data)) <= len(data)
+        assert len(without_extras(data)) <= len(data)
     path = data[:300].replace(b"\0", b"_").strip(b"/")
     card_id = card_id_of(path)
     assert path_of(card_id) == path or not path

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vin_batch.preprocess.header import ImageHeader, read_header
 from vin_batch.preprocess.lost_tail import has_lost_tail
 from vin_batch.preprocess.orientation import stored_orientation, turn_upright
-from vin_batch.preprocess.png import grey_transparency, without_compressed_text
+from vin_batch.preprocess.png import grey_transparency, without_extras
 from vin_batch.records import BoxIssue
 
 MAX_PIXELS: Final = 4_000_000
@@ -82,7 +82,7 @@ def _decode(data: bytes, header: ImageHeader) -> NDArray[np.generic] | None:
         if pixels is not None:
             return pixels
     flags = cv2.IMREAD_UNCHANGED if header.may_have_alpha else _FLAT_GREY
-    plain = np.frombuffer(without_compressed_text(data), np.uint8)
+    plain = np.frombuffer(without_extras(data), np.uint8)
     decoded: NDArray[np.generic] | None = cv2.imdecode(plain, flags)
     if decoded is None:
         return None

@@ -11,7 +11,10 @@ MAX_CHUNKS: Final = 20_000
 """A file with more is no crop; writers make one for every 8 KiB or more."""
 _FRAME_BYTES: Final = 12
 """Length, name and checksum around the content of a chunk."""
-_COMPRESSED_BESIDE_PIXELS: Final = (b"zTXt", b"iTXt", b"iCCP")
+_TEXTS: Final = (b"zTXt", b"iTXt", b"iCCP")
+"""Unpacked by libpng, each to 8 MB and up to a thousand of them."""
+_ANIMATION: Final = (b"acTL", b"fcTL", b"fdAT")
+"""Damaged ones make OpenCV 4.11 and 4.12 write where they must not, and crash."""
 _GREY: Final = 0
 
 
@@ -64,11 +67,10 @@ def grey_transparency(data: bytes) -> int | None:
     return level * 255 // ((1 << depth) - 1) if depth < 8 else level
 
 
-def without_compressed_text(data: bytes) -> bytes:
-    """Drop what a PNG file holds compressed beside its pixels.
+def without_extras(data: bytes) -> bytes:
+    """Drop what a PNG file holds beside its picture and a decoder had better not see.
 
-    Texts and colour profiles do not change the pixels, but libpng unpacks every one of them,
-    to 8 MB each and up to a thousand of them.
+    Texts, colour profiles and the further pictures of an animation do not change the pixels.
 
     Args:
         data: Any image file.
@@ -81,7 +83,7 @@ def without_compressed_text(data: bytes) -> bytes:
     dropped = [
         (begin - 8, end + 4)
         for name, begin, end in chunks(data)
-        if name in _COMPRESSED_BESIDE_PIXELS
+        if name in _TEXTS or name in _ANIMATION
     ]
     if not dropped:
         return data
