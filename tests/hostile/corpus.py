@@ -160,6 +160,11 @@ def _flipped(grey: Grey) -> bytes:
     return bytes(data)
 
 
+def _damaged_animation(grey: Grey) -> bytes:
+    data = _STRANGE["animated.png"](grey)
+    return data[: data.index(b"fdAT") - 4] + struct.pack(">I", 9) + b"fd\1T" + bytes(400)
+
+
 _DAMAGED: Final[dict[str, Make]] = {
     "one bit.png": _flipped,
     "no width.png": lambda g: formats.resized(_png(g), 0, g.shape[0]),
@@ -167,6 +172,8 @@ _DAMAGED: Final[dict[str, Make]] = {
     "pixels of a gigabyte.png": lambda g: (
         _png(g)[:33] + struct.pack(">I", 2**30) + b"IDAT" + _png(g)[41:]
     ),
+    "no pixels.png": lambda g: _png(g)[:33] + _png(g)[-12:],
+    "damaged animation.png": _damaged_animation,
     "text of a gigabyte.png": lambda g: (
         _png(g)[:33] + struct.pack(">I", 2**30) + b"tEXt" + _png(g)[33:]
     ),

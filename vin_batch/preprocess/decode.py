@@ -129,7 +129,8 @@ def _to_grey(image: NDArray[np.generic]) -> NDArray[np.uint8]:
 
 def _deep_over_white(image: NDArray[np.generic]) -> NDArray[np.float64]:
     """Values as float64, without alpha; what is not a number takes the median, as paper does."""
-    values = image.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a signalling NaN is no number either
+        values = image.astype(np.float64)
     known = np.isfinite(values)
     if not known.all():
         values[~known] = np.median(values[known]) if known.any() else 0.0

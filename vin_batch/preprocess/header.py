@@ -88,10 +88,7 @@ def _read(data: bytes) -> ImageHeader | None:
 
 
 def _png(data: bytes) -> ImageHeader | None:
-    if len(data) < _PNG_HEADER_BYTES or data[12:16] != b"IHDR":
-        return None
-    if any(end - begin > len(data) for _, begin, end in png.chunks(data)):
-        # The decoder would make room for the whole chunk, up to 2 GiB, before it looks.
+    if len(data) < _PNG_HEADER_BYTES or data[12:16] != b"IHDR" or not png.can_be_decoded(data):
         return None
     width, height, _, colour_type = struct.unpack_from(">IIBB", data, 16)
     has_alpha = colour_type in _PNG_WITH_ALPHA

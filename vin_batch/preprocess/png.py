@@ -38,6 +38,23 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         at += _FRAME_BYTES + length
 
 
+def can_be_decoded(data: bytes) -> bool:
+    """Tell that a PNG file has pixels, and no chunk that is larger than the file.
+
+    Decoders make room for a whole chunk, up to 2 GiB, before they look; and OpenCV 4.11 reads
+    on in memory that it never filled where there are no pixels.
+
+    Args:
+        data: The file, starting with ``SIGNATURE``.
+    """
+    has_pixels = False
+    for name, begin, end in chunks(data):
+        if end - begin > len(data):
+            return False
+        has_pixels |= name == b"IDAT"
+    return has_pixels
+
+
 def content(data: bytes, wanted: bytes, *, before_pixels: bool = False) -> bytes | None:
     """Content of the first chunk of a name, None where there is none."""
     for name, begin, end in chunks(data):
