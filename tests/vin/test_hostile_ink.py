@@ -95,7 +95,7 @@ def assert_honest(reading: Reading, policy: DecisionPolicy) -> None:
         assert reading.confidence == 0.0
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(card=cards(), policy=policies, data=st.data())
 def test_every_reading_is_honest(
     decoder: Decoder, card: NDArray[np.float32], policy: DecisionPolicy, data: st.DataObject
@@ -106,7 +106,7 @@ def test_every_reading_is_honest(
     assert_honest(one(decoder, card, issues, policy), policy)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(card=cards(), lost=st.integers(0, 16), nonsense=st.sampled_from([np.nan, np.inf, -np.inf]))
 def test_numbers_of_a_lost_box_do_not_matter(
     decoder: Decoder, card: NDArray[np.float32], lost: int, nonsense: float
@@ -118,7 +118,7 @@ def test_numbers_of_a_lost_box_do_not_matter(
     assert one(decoder, card, issues) == expected
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(
     card=cards(),
     place=st.integers(0, 16),
