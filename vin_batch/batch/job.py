@@ -162,6 +162,9 @@ def _run_locked(
     parameters = None if second is None else second.parameters
     opened = open_run(config, card, repeated, signals.check, parameters, selection=selection)
     todo = [s for s in range(opened.plan.shards) if s in repeated or s not in opened.done]
+    if todo or not outputs_are_whole(run, opened.record):
+        # From here on run.json does not vouch for derived files until they are made again.
+        opened = replace(opened, record=replace(opened.record, outputs_digest="", outputs={}))
     try:
         with any_disk_error(run.root):
             if todo:
@@ -243,7 +246,7 @@ def _finish(opened: OpenRun, tools: JobTools, worked: int) -> JobOutcome:
     outcome = JobOutcome(run, opened.record, result, worked)
     record = _end_session(opened, outcome.exit_code)
     digest = readings_digest(run)
-    if record.outputs_digest != digest or not outputs_are_whole(run, record):
+    if record.outputs_digest != digest:
         for finish in tools.finishers:
             finish(run.root)
         with disk_errors("read", run.root):

@@ -185,11 +185,12 @@ def _verify_totals(record: RunRecord) -> Iterator[Finding]:
 
 
 def _verify_outputs(run: RunDir, record: RunRecord) -> Iterator[Finding]:
+    if record.outputs_digest != readings_digest(run):
+        names = ", ".join(path.name for path in run.outputs)
+        yield Finding(Severity.INCOMPLETE, f"{names} were made from other readings", RESUME)
+        return
     for path in run.outputs:
         problem = output_problem(record, path)
         if problem:
             severity = Severity.DAMAGE if path.exists() else Severity.INCOMPLETE
             yield Finding(severity, f"{path.name} {problem}", RESUME)
-    if record.outputs_digest != readings_digest(run):
-        names = ", ".join(path.name for path in run.outputs)
-        yield Finding(Severity.INCOMPLETE, f"{names} were made from other readings", RESUME)
