@@ -1,0 +1,1 @@
+"""Exports, and one database server for them."""
