@@ -77,7 +77,9 @@ def to_json(manifest: Manifest) -> bytes:
         **asdict(manifest),
         "columns": columns,
     }
-    return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+    text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    # Paths that are not UTF-8 show their bytes.
+    return text.encode("utf-8", "backslashreplace")
 
 
 def from_json(data: bytes) -> Manifest:

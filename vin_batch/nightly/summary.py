@@ -147,7 +147,9 @@ def save_summary(nights: NightDir, summary: NightSummary) -> None:
         DiskError: The system refused.
     """
     text = json.dumps(summary.as_dict(), indent=1, ensure_ascii=False) + "\n"
-    write_atomic(nights.summary(summary.night), text.encode(), "night")
+    # Paths that are not UTF-8 show their bytes.
+    data = text.encode("utf-8", "backslashreplace")
+    write_atomic(nights.summary(summary.night), data, "night")
 
 
 def last_words(nights: NightDir, summary: NightSummary) -> str:
