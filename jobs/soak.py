@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -50,8 +51,6 @@ MAX_SLOPE: Final = 20.0
 SLOPE_CARDS: Final = 2_000
 """Cards below which a slope says nothing."""
 SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - looked at for litter
-OURS: Final = ("sem.", "psm_", "pymp-", "loky", "joblib")
-"""How names of what Python and joblib put there begin; other programs use it, too."""
 
 
 @dataclass(slots=True)
@@ -69,6 +68,8 @@ class Soak:
         damages: Damage done, by kind.
         broken: What did not hold, and in which round.
         rounds: Runs that were completed.
+        sessions: Sessions that were started.
+        pids: Their main processes.
     """
 
     base: Path
@@ -82,6 +83,7 @@ class Soak:
     broken: list[str] = field(default_factory=list)
     rounds: int = 0
     sessions: int = 0
+    pids: set[int] = field(default_factory=set)
 
     @property
     def archive(self) -> Path:
@@ -96,13 +98,15 @@ class Soak:
             PAUSE: "0" if disturbance is CALM else f"{self.rng.uniform(0, 0.05):.3f}",
             **disturbance.variables,
         }
-        return start(
+        session = start(
             [*self.command, "run", *self.flags, os.fspath(self.archive), "-o", os.fspath(run.root)],
             f"{os.getpid()}.{self.sessions}",
             self.base / "log",
             variables,
             disturbance.file_limit,
         )
+        self.pids.add(session.process.pid)
+        return session
 
     def note(self, problems: Iterable[str], when: str) -> None:
         """Keep what did not hold."""
@@ -215,6 +219,12 @@ def do_session(
     return codes
 
 
+def _shared(soak: Soak) -> set[str]:
+    """Shared memory with a process of a session in its name: other programs use it, too."""
+    names = names_in(SHARED_MEMORY)
+    return {name for name in names if soak.pids & {int(n) for n in re.findall(r"\d+", name)}}
+
+
 def report(soak: Soak, reference: Reference, seconds: float) -> dict[str, Any]:
     """Everything in numbers; adds what only the end can tell."""
     slope = soak.usage.slope() if reference.cards >= SLOPE_CARDS else None
@@ -276,7 +286,6 @@ def main() -> int:
     """Soak for a while."""
     args = parse()
     began = time.monotonic()
-    before = names_in(SHARED_MEMORY)
     base = Path(tempfile.mkdtemp(prefix="soak-"))
     print(f"seed {args.seed}, files in {base}", file=sys.stderr)
     model = default_model_directory() if args.real else make_stand_in(base / "model", args.seed)
@@ -290,11 +299,11 @@ def main() -> int:
         shard_size=args.shard_size,
     )
     make_base(base, args.cards, args.seed)
+    before = names_in(SHARED_MEMORY)
     reference = run_undisturbed(soak)
     while time.monotonic() - began < args.seconds:
         do_round(soak, reference)
-    litter = {n for n in names_in(SHARED_MEMORY) - before if Path(n).name.startswith(OURS)}
-    soak.broken += [f"left in shared memory: {name}" for name in sorted(litter)]
+    soak.broken += [f"left in shared memory: {name}" for name in sorted(_shared(soak) - before)]
     result = report(soak, reference, time.monotonic() - began)
     print(json.dumps({"seed": args.seed, **result}, indent=1) if args.json else as_table(result))
     if args.keep or soak.broken:
