@@ -83,7 +83,9 @@ def build_parser() -> argparse.ArgumentParser:
     for name in COMMANDS:
         _module(name).add_parser(subparsers)
     for name in LOGGING:
-        add_log_flags(subparsers.choices[name])
+        # A pipe full of single characters wants answers and errors, no news.
+        level = "warning" if name == "read" else "info"
+        add_log_flags(subparsers.choices[name], level)
     return parser
 
 

@@ -11,9 +11,10 @@ from vin_batch.errors import ExitCode, VinBatchError
 logger = logging.getLogger(__name__)
 
 
-def add_log_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that say what is logged, and how."""
-    parser.add_argument("--log-level", default="info", help="debug, info, warning or error")
+def add_log_flags(parser: argparse.ArgumentParser, level: str = "info") -> None:
+    """Add the flags that say what is logged, and how; ``level`` is what is logged without."""
+    levels = f"debug, info, warning or error (default: {level})"
+    parser.add_argument("--log-level", default=level, help=levels)
     parser.add_argument(
         "--log-format",
         default="text",
