@@ -15,7 +15,7 @@ RUN_DIR: readings/*.parquet, readings.csv, summary.json and report.html.
 """
 EPILOG = """\
 The same command with the same RUN_DIR resumes an interrupted run; what is finished is not
-read again. A complete run is left as it is.
+read again, but for files that the system refused to give. A complete run is left as it is.
 """
 
 
