@@ -115,7 +115,7 @@ def no_files(root: ArchiveRoot, relative: bytes, listing: Listing) -> tuple[File
 
 def scale_night(base: Path, cards: int, new: int, patch: pytest.MonkeyPatch) -> NightSummary:
     """A night over a fabricated archive."""
-    (base / "archive").mkdir(exist_ok=True)
+    (base / "archive").mkdir(parents=True, exist_ok=True)
     patch.setattr(looking, "walk_folders", fabricated_walk(cards, new))
     patch.setattr(looking, "stamp_listed", no_files)
     tools = NightTools(fake_tools(), run=fabricated_run)
