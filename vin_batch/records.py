@@ -98,6 +98,7 @@ class CardPack:
         stat_digest: Digest over names, sizes and modification times of the shard's files.
         read_seconds: Time spent reading files.
         preprocess_seconds: Time spent decoding and preprocessing.
+        read_bytes: Sizes of the files that were read, in all.
     """
 
     shard: int
@@ -111,6 +112,7 @@ class CardPack:
     stat_digest: str
     read_seconds: float
     preprocess_seconds: float
+    read_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

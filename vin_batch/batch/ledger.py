@@ -81,6 +81,7 @@ class Tally:
         blamed: Cards that cost a worker, in all.
         examples: The first few of them.
         given_up: Cards that had no turn because their shard had cost too many workers.
+        read_bytes: Bytes of the box files that were read.
     """
 
     shards: int = 0
@@ -95,6 +96,7 @@ class Tally:
     blamed: int = 0
     examples: tuple[Blame, ...] = ()
     given_up: int = 0
+    read_bytes: int = 0
 
     @property
     def poisoned(self) -> bool:
@@ -185,7 +187,7 @@ def tally(receipts: Iterable[Receipt]) -> Tally:
     timings: dict[str, float] = {}
     quarantined: list[int] = []
     examples: list[Blame] = []
-    shards = cards = extra = ignored = blamed = given_up = 0
+    shards = cards = extra = ignored = blamed = given_up = read_bytes = 0
     for receipt in receipts:
         shards += 1
         cards += receipt.cards
@@ -198,6 +200,7 @@ def tally(receipts: Iterable[Receipt]) -> Tally:
             timings[stage] = timings.get(stage, 0.0) + seconds
         blamed += len(receipt.blamed)
         given_up += receipt.given_up
+        read_bytes += receipt.read_bytes
         examples += receipt.blamed[: MAX_BLAMED - len(examples)]
         if receipt.state is ShardState.QUARANTINED:
             quarantined.append(receipt.shard)
@@ -214,6 +217,7 @@ def tally(receipts: Iterable[Receipt]) -> Tally:
         blamed=blamed,
         examples=tuple(examples),
         given_up=given_up,
+        read_bytes=read_bytes,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from vin_batch.batch import faults
 from vin_batch.batch.changes import Changes
+from vin_batch.batch.effort import MainTime
 from vin_batch.batch.news import tell_errors, tell_failed
 from vin_batch.batch.opening import OpenRun
 from vin_batch.batch.pack import Prepare, ShardResult, ShardTask
@@ -76,6 +77,7 @@ class ShardLoop:
         pool: The workers.
         prepare: File bytes to pixels, in the workers.
         signals: Asked often.
+        main_time: Where the time of this process goes.
     """
 
     opened: OpenRun
@@ -83,7 +85,9 @@ class ShardLoop:
     pool: WorkerPool
     prepare: Prepare
     signals: StopSignals
+    main_time: MainTime = field(default_factory=MainTime)
     _idle: float = 0.0
+    _write: float = 0.0
     _suspect: Suspect | None = None
     _waiting: dict[int, _Waiting] = field(default_factory=dict)
     _last_news: float = field(default_factory=time.monotonic)
@@ -113,12 +117,15 @@ class ShardLoop:
             DiskError: The system refused to write.
             VinBatchError: Workers cannot start.
         """
+        self.main_time.start()
         while not self.schedule.done:
             self.signals.check()
             self.fill()
             waited = time.perf_counter()
             news = self.pool.wait(POLL)
-            self._idle += time.perf_counter() - waited
+            waited = time.perf_counter() - waited
+            self._idle += waited
+            self.main_time.account(waited)
             self._take(news, reader)
             self._break_silence(bool(news.delivered))
 
@@ -138,7 +145,7 @@ class ShardLoop:
 
     def _use(self, delivery: Delivery, reader: Reader) -> None:
         if isinstance(delivery.result, LookResult):
-            self._look(delivery.shard, delivery.result, reader)
+            self._look(delivery, delivery.result, reader)
         else:
             self._read(delivery, delivery.result, reader)
 
@@ -167,7 +174,11 @@ class ShardLoop:
             "idle": self._idle,
             "classify": scored.classify_seconds,
             "decode": scored.decode_seconds,
+            "worker_busy": delivery.effort.busy,
+            "worker_idle": delivery.effort.idle,
+            "worker_cpu": delivery.effort.cpu,
         }
+        self.main_time.account(scored.classify_seconds + scored.decode_seconds)
         strikes = self.schedule.strikes[shard]
         evidence = pack_evidence(result.pack, timings, result.rss_bytes, strikes, result.errors)
         if evidence.state is ShardState.DONE:
@@ -193,8 +204,9 @@ class ShardLoop:
             self._submit_next_part(self._suspect)
         return True
 
-    def _look(self, shard: int, look: LookResult, reader: Reader) -> None:
+    def _look(self, delivery: Delivery, look: LookResult, reader: Reader) -> None:
         assert reader.opinion is not None
+        shard, effort = delivery.shard, delivery.effort
         waiting = self._waiting.pop(shard)
         card_ids = [card.card_id for card in self.opened.plan.load(shard)]
         tell_errors(shard, look.errors, card_ids, logging.WARNING)
@@ -202,7 +214,11 @@ class ShardLoop:
         readings = reader.opinion.readings(waiting.first, look, self.signals.check)
         before, timings = waiting.evidence, dict(waiting.evidence.timings)
         timings["second_look"] = look.seconds
-        timings["decode"] += time.perf_counter() - began
+        for name in ("busy", "idle", "cpu"):
+            timings[f"worker_{name}"] += getattr(effort, name)
+        judging = time.perf_counter() - began
+        timings["decode"] += judging
+        self.main_time.account(judging)
         evidence = replace(
             before,
             timings=timings,
@@ -219,7 +235,15 @@ class ShardLoop:
         if self._suspect is not None:
             evidence = self._suspect.testify(evidence)
         cards = self.opened.plan.load(shard)
-        receipt = reader.publisher.publish(shard, cards, readings, evidence)
+        # No receipt can hold how long it took to write: the next one does.
+        timings = {**evidence.timings, **self.main_time.rest(), "write": self._write}
+        began = time.perf_counter()
+        receipt = reader.publisher.publish(
+            shard, cards, readings, replace(evidence, timings=timings)
+        )
+        published = time.perf_counter() - began
+        self._write = published - (receipt.timings["write"] - self._write)
+        self.main_time.account(published)
         self._suspect = None
         self.schedule.finished(shard)
         tell_failed(shard, readings)

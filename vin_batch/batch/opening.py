@@ -31,7 +31,7 @@ from vin_batch.batch.resume import (
 )
 from vin_batch.batch.rundir import RunDir, is_own_name, parts
 from vin_batch.classifier.model_card import ModelCard
-from vin_batch.config import RunConfig
+from vin_batch.config import RunConfig, default_workers
 from vin_batch.errors import ArchiveError, DiskError, UsageError
 from vin_batch.records import CardRef
 from vin_batch.second_reader.parameters import Parameters
@@ -256,5 +256,6 @@ def _session(config: RunConfig) -> dict[str, Any]:
         "host": host_name(),
         "pid": os.getpid(),
         "workers": config.workers,
+        "cores": default_workers(),
         "versions": versions(),
     }

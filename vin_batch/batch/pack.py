@@ -104,6 +104,7 @@ class _Packing:
     stamps: list[Stamps] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    read_bytes: int = 0
     read_seconds: float = 0.0
     preprocess_seconds: float = 0.0
 
@@ -187,6 +188,7 @@ def _pack_card(packing: _Packing, row: int, card: CardRef, task: ShardTask) -> N
     stamps = tuple(box.stamp for box in files.boxes)
     packing.stamps.append(stamps)
     packing.card_stamps[row] = np.frombuffer(card_stamps_digest(stamps), np.uint8)
+    packing.read_bytes += sum(len(box.data) for box in files.boxes)
     packing.extra_boxes[row] = files.extra_boxes
     packing.ignored_files[row] = files.ignored_files
     read = time.perf_counter()
@@ -222,4 +224,5 @@ def _finish(packing: _Packing, task: ShardTask) -> CardPack:
         stat_digest=stamps_digest(packing.stamps),
         read_seconds=packing.read_seconds,
         preprocess_seconds=packing.preprocess_seconds,
+        read_bytes=packing.read_bytes,
     )

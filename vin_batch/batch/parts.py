@@ -42,6 +42,7 @@ def join_packs(task: ShardTask, parts: PackParts) -> ShardResult:
     card_stamps = np.zeros((n, STAMP_DIGEST_BYTES), np.uint8)
     stamps: dict[int, Stamps] = {}
     read = preprocess = 0.0
+    read_bytes = 0
     for rows, result in parts:
         pack, where = result.pack, slice(rows.start, rows.stop)
         assert pack is not None, "cards that changed stop the run"
@@ -50,6 +51,7 @@ def join_packs(task: ShardTask, parts: PackParts) -> ShardResult:
         contents[where], card_stamps[where] = pack.content_digests, pack.stamp_digests
         stamps.update(zip(rows, result.stamps, strict=True))
         read, preprocess = read + pack.read_seconds, preprocess + pack.preprocess_seconds
+        read_bytes += pack.read_bytes
     every = (
         stamps[row] if row in stamps else _stamps_now(task.root, card)
         for row, card in enumerate(task.cards)
@@ -66,6 +68,7 @@ def join_packs(task: ShardTask, parts: PackParts) -> ShardResult:
         stat_digest=stamps_digest(every),
         read_seconds=read,
         preprocess_seconds=preprocess,
+        read_bytes=read_bytes,
     )
     errors = tuple(error for _, result in parts for error in result.errors)[:MAX_ERRORS]
     return ShardResult(pack, (), errors, _largest([result.rss_bytes for _, result in parts]))

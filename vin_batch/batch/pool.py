@@ -22,6 +22,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
 from vin_batch.batch import chatter, worker
+from vin_batch.batch.effort import Effort, TimeSheet
 from vin_batch.batch.mark import NO_ROW, RowMark
 from vin_batch.errors import VinBatchError
 
@@ -46,6 +47,7 @@ class Delivery:
     shard: int
     result: worker.Result
     ready_at: float
+    effort: Effort = field(default_factory=Effort)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ class _Worker:
     process: Any
     connection: Connection
     mark: RowMark
+    sheet: TimeSheet
     ready: bool = False
     shard: int | None = None
     started: float = 0.0
@@ -257,6 +260,7 @@ class WorkerPool:
                 idle.mark.row = idle.row = NO_ROW
                 idle.shard, idle.used = task.shard, True
                 idle.started = idle.moved = time.monotonic()
+                idle.sheet.begin()
             # A worker that died meanwhile is noticed when it is listened to.
             with suppress(BrokenPipeError, ConnectionResetError):
                 idle.connection.send(task)
@@ -274,7 +278,7 @@ class WorkerPool:
         process.start()
         theirs.close()
         with self._changed:
-            newcomer = _Worker(process, ours, mark)
+            newcomer = _Worker(process, ours, mark, TimeSheet(process.pid))
             self._workers.append(newcomer)
             if self._closing:
                 _kill(newcomer)
@@ -296,15 +300,17 @@ class WorkerPool:
         with self._changed:
             if isinstance(answer, worker.Ready):
                 each.ready = True
+                each.sheet.free()
                 each.ear = chatter.listen(each.process.pid)
                 self._failed_starts = 0
                 return
             shard, each.shard = each.shard, None
             assert shard is not None
+            effort = each.sheet.end()
             if isinstance(answer, worker.Failure):
                 self._news.lost.append(Loss(shard, answer.reason, _row(each)))
             else:
-                self._news.delivered.append(Delivery(shard, answer, time.monotonic()))
+                self._news.delivered.append(Delivery(shard, answer, time.monotonic(), effort))
             self._changed.notify_all()
 
     def _bury(self, each: _Worker, error: Exception) -> None:

@@ -40,13 +40,14 @@ class Evidence:
         issues: Boxes by issue code.
         extra_boxes: Image files that were no box.
         ignored_files: Other files.
-        timings: Seconds by stage so far.
+        timings: Seconds by stage so far; ``write`` is what is to be added to its own.
         worker_rss_bytes: Largest resident memory of the worker.
         strikes: Worker deaths with this shard in flight.
         errors: First few unexpected errors.
         readers: Who read the shard.
         blamed: See ``Receipt``.
         given_up: See ``Receipt``.
+        read_bytes: See ``Receipt``.
     """
 
     state: ShardState
@@ -63,6 +64,7 @@ class Evidence:
     readers: tuple[ReaderPart, ...] = ()
     blamed: tuple[Blame, ...] = ()
     given_up: int = 0
+    read_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ class Publisher:
         """
         if [reading.card_id for reading in readings] != [card.card_id for card in cards]:
             raise AssertionError(f"shard {shard}: readings do not match the plan")
-        began = time.perf_counter()
+        began, written = time.perf_counter(), evidence.timings.get("write", 0.0)
         data = serialise(readings_to_table(readings, self.model_id, self.run_id))
         faults.point("publish:serialised")
         write_atomic(self.run.readings(shard), data, "readings")
@@ -121,7 +123,7 @@ class Publisher:
             issues=dict(evidence.issues),
             extra_boxes=evidence.extra_boxes,
             ignored_files=evidence.ignored_files,
-            timings=_rounded({**evidence.timings, "write": time.perf_counter() - began}),
+            timings=_rounded({**evidence.timings, "write": written + time.perf_counter() - began}),
             device=self.device,
             host=host_name(),
             finished_at=now(),
@@ -133,6 +135,7 @@ class Publisher:
             stamp_digests=evidence.stamp_digests,
             blamed=evidence.blamed,
             given_up=evidence.given_up,
+            read_bytes=evidence.read_bytes,
         )
         save_receipt(self.run, receipt)
         faults.point("publish:done")
@@ -156,6 +159,7 @@ def pack_evidence(
         worker_rss_bytes=rss,
         strikes=strikes,
         errors=errors,
+        read_bytes=pack.read_bytes,
     )
 
 

@@ -99,9 +99,12 @@ class Receipt:
         issues: Boxes by issue code.
         extra_boxes: Image files that were no box.
         ignored_files: Other files in the card folders.
-        timings: Seconds by stage: ``read``, ``preprocess`` (both summed in a worker),
-            ``queue`` (pixels waited for the classifier), ``idle`` (the classifier waited for
-            pixels), ``classify``, ``decode``, ``second_look`` (in a worker), ``write``.
+        timings: Seconds by stage. Of the worker: ``read``, ``preprocess``, ``second_look``,
+            ``worker_busy`` (with a task, these among it), ``worker_idle`` (free before it got
+            one), ``worker_cpu`` (of processors). Of the main process: ``idle`` (it waited for
+            pixels), ``classify``, ``decode``, ``write`` (with the receipt before this one),
+            ``other``; these five make up its time since that; ``main_cpu`` (of processors).
+            ``queue``: the pixels waited for the classifier. Older receipts have fewer.
         device: What the classifier ran on.
         host: Where.
         finished_at: When, ISO 8601 with time zone.
@@ -115,6 +118,7 @@ class Receipt:
         blamed: Cards that cost a worker. Cards whose worker died have zeros as digests.
         given_up: Cards that were not read, or not looked at again, because the shard had
             cost too many workers before their turn came.
+        read_bytes: Sizes of the box files that were read, in all; 0 in older receipts.
     """
 
     shard: int
@@ -144,6 +148,7 @@ class Receipt:
     stamp_digests: str = ""
     blamed: tuple[Blame, ...] = field(default=())
     given_up: int = 0
+    read_bytes: int = 0
 
     @property
     def failed_cards(self) -> int:
