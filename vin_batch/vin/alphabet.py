@@ -6,10 +6,12 @@ The order below is the class order of every model and of every ``[..., 33]`` arr
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    # `status` answers in half the time without NumPy.
+    import numpy as np
+    from numpy.typing import NDArray
 
 ALPHABET: Final = "0123456789ABCDEFGHJKLMNPRSTUVWXYZ"
 VIN_LENGTH: Final = 17
@@ -28,6 +30,8 @@ def encode(vin: str) -> NDArray[np.int8]:
     Raises:
         KeyError: A character is outside the alphabet.
     """
+    import numpy as np  # noqa: PLC0415
+
     return np.array([INDEX[character] for character in vin], dtype=np.int8)
 
 
