@@ -10,7 +10,7 @@ from pathlib import Path
 
 from batch_fakes import fake_tools, make_config
 from vin_batch.batch.job import run_job
-from vin_batch.errors import VinBatchError
+from vin_batch.errors import ExitCode, VinBatchError
 
 
 def main() -> int:
@@ -25,6 +25,8 @@ def main() -> int:
     except VinBatchError as error:
         print(f"{type(error).__name__}: {error.message}", file=sys.stderr)
         return int(error.exit_code)
+    except KeyboardInterrupt:  # a second one, when the first had already ended the job
+        return int(ExitCode.INTERRUPTED)
     return int(outcome.exit_code)
 
 
