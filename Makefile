@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_RUN := build/demo
+# Whole files to each process: a file's tests share models, runs and servers.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help setup demo test test-fast lint types format wheel clean
 
@@ -32,10 +34,10 @@ demo: $(STAMP)
 	@$(BIN)/python jobs/show_demo.py $(DEMO_RUN) sample_cards/truth.csv
 
 test: lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: $(STAMP)
-	$(BIN)/python -m pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
