@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from vin_batch.batch.bottleneck import cores_of, describe_load, load_as_dict
 from vin_batch.batch.ledger import RunRecord, Tally, load_run, tally
 from vin_batch.batch.lock import is_held
 from vin_batch.batch.pace import Pace, pace_of
@@ -26,7 +27,7 @@ KEYS: Final = (
     "cards_done", "shards", "shards_done", "shards_quarantined", "shards_with_failures",
     "unreadable_folders", "statuses", "reasons", "issues", "last_progress_at",
     "seconds_since_progress", "stalled", "stalled_after_seconds", "session_cards",
-    "cards_per_second", "eta_seconds", "last_exit_code", "died", "sessions", "last_session",
+    "cards_per_second", "eta_seconds", "busy", "last_exit_code", "died", "sessions", "last_session",
 )  # fmt: skip
 """Keys of the status as JSON. They are a contract: new ones may come, none goes."""
 
@@ -92,6 +93,11 @@ class RunStatus:
         """True where the latest session ended without saying how: killed, or power lost."""
         return self.state is not RunState.RUNNING and self.last_exit_code is None
 
+    @property
+    def cores(self) -> int | None:
+        """Processor cores of the latest session; None if unknown."""
+        return cores_of(self.record.sessions[-1] if self.record.sessions else None)
+
     def attention(self) -> list[str]:
         """Stable codes of what a person should look at; empty where all is well."""
         causes = {
@@ -134,6 +140,7 @@ class RunStatus:
             "session_cards": self.pace.cards,
             "cards_per_second": self.pace.cards_per_second,
             "eta_seconds": self.pace.seconds_left(left) if running and left else None,
+            "busy": load_as_dict(self.tally.timings, self.cores),
             "last_exit_code": self.last_exit_code,
             "died": self.died,
             "sessions": len(self.record.sessions),
@@ -216,6 +223,8 @@ def describe(status: RunStatus) -> str:
     if unreadable:
         lines.append(f"folders that could not be listed: {unreadable} (their cards are missing)")
     lines += _describe_pace(status)
+    if load := describe_load(result.timings, status.cores):
+        lines.append(f"load      {load}")
     if status.state is RunState.INCOMPLETE:
         lines.append("the same `vin-batch run` command resumes")
     return "\n".join(lines)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from vin_batch.batch.bottleneck import cores_of, describe_load
 from vin_batch.batch.job import JobOutcome, JobTools, refused_again, run_job
 from vin_batch.batch.poison import describe_poison, poison_of
 from vin_batch.batch.receipts import Receipt
@@ -146,6 +147,10 @@ def last_words(outcome: JobOutcome) -> str:
         lines.append(
             f"{outcome.unreadable_folders} folders could not be listed: their cards are missing"
         )
+    if outcome.shards_worked:
+        sessions = outcome.record.sessions
+        load = describe_load(tally.timings, cores_of(sessions[-1] if sessions else None))
+        lines += [load] if load else []
     where = ", ".join(path.name for path in outcome.run.outputs)
     lines.append(f"results: {outcome.run.root} ({where}, readings/)")
     return "\n".join(lines)

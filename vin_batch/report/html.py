@@ -14,7 +14,7 @@ from vin_batch.batch.rundir import RunDir
 from vin_batch.records import Status
 from vin_batch.report import markup
 from vin_batch.report.queue import ReviewCard, review_queue
-from vin_batch.report.summary import MAIN_STAGES, SUMMARY_SCHEMA, summarise
+from vin_batch.report.summary import SUMMARY_SCHEMA, summarise
 
 QUEUE_LENGTH: Final = 50
 """Cards of the review queue on the page; all are in the readings."""
@@ -169,20 +169,12 @@ def _alternative(card: ReviewCard, vin: str, prob: float) -> str:
 
 def _time(summary: Mapping[str, Any]) -> Iterator[str]:
     timings = summary["timings"]
-    shares = {name: timings["main_shares"][name] for name in MAIN_STAGES}
-    if None not in shares.values():
-        yield markup.paragraph(_bottleneck(shares))
+    if words := timings.get("words"):
+        yield markup.paragraph(words[0].upper() + words[1:] + ".")
     rows = [
         (markup.text(stage), f"{seconds:,.1f}") for stage, seconds in timings["seconds"].items()
     ]
     yield markup.table(("stage", "seconds"), rows, _NUMERIC_SECOND)
-
-
-def _bottleneck(shares: Mapping[str, float]) -> str:
-    busy = ", ".join(f"{name} {share:.0%}" for name, share in shares.items() if name != "idle")
-    waited = shares["idle"]
-    cause = "more workers would help" if waited > 0.2 else "the workers keep up"
-    return f"The main process waited {waited:.0%} of its time for pixels ({cause}); {busy}."
 
 
 def _facts(summary: Mapping[str, Any]) -> str:
@@ -196,6 +188,7 @@ def _facts(summary: Mapping[str, Any]) -> str:
         "sessions": f"{sessions['count']}, {sessions['seconds']:,.0f} s, "
         f"last one: {sessions['latest_outcome'] or 'not finished'}",
         "rate": f"{rate:,.0f} cards/s" if rate else "unknown",
+        "read": f"{timings.get('read_bytes', 0) / 1e6:,.1f} MB of box files",
         "devices": _joined(resources["shards_by_device"]),
         "hosts": _joined(resources["shards_by_host"]),
         "memory": f"main {resources['main_rss_bytes'] / 2**20:,.0f} MiB, "

@@ -18,6 +18,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vin_batch.batch.atomic import write_atomic
+from vin_batch.batch.bottleneck import (
+    MAIN_STAGES,
+    WORKER_STAGES,
+    cores_of,
+    describe_load,
+    load_as_dict,
+)
 from vin_batch.batch.ledger import RunRecord, Tally, load_run, readings_digest, tally
 from vin_batch.batch.poison import poison_of
 from vin_batch.batch.receipts import Receipt, iter_receipts
@@ -29,10 +36,6 @@ SUMMARY_SCHEMA: Final = 1
 TOP_MAKERS: Final = 20
 CONFIDENCE_BINS: Final = 20
 """Equal steps of the confidence histogram, from 0 to 1."""
-WORKER_STAGES: Final = ("read", "preprocess")
-"""Stages that run in worker processes, several at a time."""
-MAIN_STAGES: Final = ("idle", "classify", "decode", "write")
-"""Stages of the main process; one after the other they make up its time."""
 UNKNOWN_MAKER: Final = "unknown"
 
 
@@ -113,7 +116,7 @@ def summarise(run: RunDir) -> dict[str, Any]:
         "confidence_histogram": {
             status: counts.tolist() for status, counts in sorted(census.confidence.items())
         },
-        "timings": _timings(totals),
+        "timings": _timings(totals, cores_of(record.sessions[-1] if record.sessions else None)),
         "resources": _resources(iter_receipts(run)),
         "sessions": _sessions(record),
         "walk": dict(record.walk),
@@ -159,8 +162,8 @@ def _by_count(counts: Mapping[str, int]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _timings(totals: Tally) -> dict[str, Any]:
-    """Seconds by stage, and what the main process did with its time."""
+def _timings(totals: Tally, cores: int | None) -> dict[str, Any]:
+    """Seconds by stage, what the main process did with its time, and who was busy."""
     seconds = {stage: round(value, 3) for stage, value in sorted(totals.timings.items())}
     main = sum(totals.timings.get(stage, 0.0) for stage in MAIN_STAGES)
     workers = sum(totals.timings.get(stage, 0.0) for stage in WORKER_STAGES)
@@ -175,6 +178,9 @@ def _timings(totals: Tally) -> dict[str, Any]:
         "worker_seconds": round(workers, 3),
         "worker_seconds_per_1000_cards": _rate(1000 * workers, totals.cards),
         "cards_per_second": _rate(totals.cards, main),
+        "read_bytes": totals.read_bytes,
+        "busy": load_as_dict(totals.timings, cores),
+        "words": describe_load(totals.timings, cores),
     }
 
 

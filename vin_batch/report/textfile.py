@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from vin_batch.batch.atomic import write_atomic
+from vin_batch.batch.bottleneck import cores_of, load_of
 from vin_batch.batch.status import RunStatus
 from vin_batch.errors import ExitCode, UsageError
 from vin_batch.records import BoxIssue, Status
@@ -236,12 +237,30 @@ def _of_the_run(archive: str, status: RunStatus) -> Iterable[Metric]:
         "Folders of the archive that could not be listed: their cards are missing.",
         int(record.walk.get("unreadable_folders", 0)),
     )
+    yield _one(
+        archive,
+        "vin_batch_run_read_bytes",
+        "Bytes of the box files that the run has read.",
+        tally.read_bytes,
+    )
+    session = record.sessions[-1] if record.sessions else None
+    busy = load_of(tally.timings, cores_of(session)).as_dict()
+    known = {part: share for part, share in busy.items() if share is not None}
+    if known:
+        yield _by(
+            "part",
+            archive,
+            "vin_batch_run_busy_ratio",
+            "Time in which a part of the job was at work, 0 to 1: classifier, main process (the "
+            "classifier and what comes after it), workers, processor cores.",
+            known,
+        )
 
 
 def _one(archive: str, name: str, text: str, value: float) -> Metric:
     return Metric(name, text, (({"archive": archive}, value),))
 
 
-def _by(label: str, archive: str, name: str, text: str, counts: Mapping[str, int]) -> Metric:
+def _by(label: str, archive: str, name: str, text: str, counts: Mapping[str, float]) -> Metric:
     samples = tuple(({"archive": archive, label: key}, count) for key, count in counts.items())
     return Metric(name, text, samples)
