@@ -36,7 +36,7 @@ from vin_batch.batch.rundir import RunDir
 from vin_batch.errors import UsageError
 from vin_batch.export import postgres, postgres_schema
 from vin_batch.export.contract import NAMES
-from vin_batch.export.copy_text import copy_text
+from vin_batch.export.copy_binary import copy_binary
 from vin_batch.export.load import LoadOptions, LoadOutcome, ShardRows
 from vin_batch.export.package import export_package
 from vin_batch.export.postgres import export_postgres
@@ -93,8 +93,11 @@ def test_any_name_arrives_exactly(
     with server.connect() as connection, connection.transaction(force_rollback=True):
         connection.execute("CREATE TEMP TABLE t (card_id text, confidence float8, maker text)")
         chosen = table.select(["card_id", "confidence", "maker"])
-        with connection.cursor() as cursor, cursor.copy("COPY t FROM STDIN") as copy:
-            copy.write(copy_text(chosen))
+        with (
+            connection.cursor() as cursor,
+            cursor.copy("COPY t FROM STDIN (FORMAT binary)") as copy,
+        ):
+            copy.write(copy_binary(chosen))
         found = connection.execute("SELECT * FROM t").fetchall()
     assert found == [tuple(row.values()) for row in chosen.to_pylist()]
 

@@ -168,15 +168,21 @@ def is_valid(run: RunDir, receipt: Receipt, run_id: str, rows: int) -> bool:
     Returns:
         True if the readings file is there, whole, and has a row per card.
     """
+    return proved_readings(run, receipt, run_id, rows) is not None
+
+
+def proved_readings(run: RunDir, receipt: Receipt, run_id: str, rows: int) -> bytes | None:
+    """Bytes of a readings file whose receipt proves that its shard is done, else None."""
     if receipt.run_id != run_id or receipt.cards != rows:
-        return False
+        return None
     try:
         data = run.readings(receipt.shard).read_bytes()
     except OSError:
-        return False
-    return len(data) == receipt.readings_bytes and (
+        return None
+    proved = len(data) == receipt.readings_bytes and (
         hashlib.sha256(data).hexdigest() == receipt.readings_sha256
     )
+    return data if proved else None
 
 
 def tally(receipts: Iterable[Receipt]) -> Tally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
+from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -107,12 +108,29 @@ def read_part(run: RunDir, shard: int) -> pa.Table:
     Raises:
         DiskError: The file is missing, damaged or of another schema.
     """
-    path = run.readings(shard)
+    return _read(run.readings(shard), run.readings(shard))
+
+
+def parse_part(data: bytes, path: Path) -> pa.Table:
+    """Read the readings of one shard from the bytes of its file.
+
+    Args:
+        data: The bytes.
+        path: The file, for messages.
+
+    Raises:
+        DiskError: They are damaged or of another schema.
+    """
+    return _read(pa.BufferReader(data), path)
+
+
+def _read(source: Path | pa.BufferReader, path: Path) -> pa.Table:
     advice = "`vin-batch run` with the same arguments makes the damaged shard again."
     try:
-        # ``read_table`` would import pyarrow.dataset and pandas for nothing.
-        with pq.ParquetFile(path) as file:
-            table = file.read()
+        # ``read_table`` would import pyarrow.dataset and pandas for nothing, and a thousand
+        # rows are no work for several threads.
+        with pq.ParquetFile(source, pre_buffer=False) as file:
+            table = file.read(use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise DiskError(f"cannot read {path}: {error}", advice) from error
     version = (table.schema.metadata or {}).get(SCHEMA_KEY)

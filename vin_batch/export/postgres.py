@@ -20,7 +20,7 @@ from vin_batch.corrections import layer
 from vin_batch.corrections.records import Correction
 from vin_batch.errors import UsageError
 from vin_batch.export import postgres_schema
-from vin_batch.export.copy_text import array_literal, copy_text
+from vin_batch.export.copy_binary import copy_binary
 from vin_batch.export.load import (
     LoadOptions,
     LoadOutcome,
@@ -66,7 +66,7 @@ ON CONFLICT (run_id, shard) DO UPDATE SET
 WHERE loads.readings_sha256 <> excluded.readings_sha256 AND loads.read_at <= excluded.read_at
 RETURNING run_id
 """
-_KNOWN: Final = "SELECT 1 FROM machine_readings WHERE card_id = ANY(%s::text[]) LIMIT 1"
+_NEIGHBOURS: Final = "SELECT 1 FROM machine_readings WHERE card_id BETWEEN %s AND %s LIMIT 1"
 _RUN: Final = f"""
 INSERT INTO runs ({", ".join(RUN_COLUMNS)}) VALUES ({", ".join(["%s"] * len(RUN_COLUMNS))})
 ON CONFLICT DO NOTHING
@@ -132,7 +132,7 @@ def _add_corrections(cursor: Cursor, corrections: Sequence[Correction]) -> int:
     if not corrections:
         return 0
     table = corrections_table(corrections)
-    _copy(cursor, "incoming_corrections", CORRECTION_COLUMNS, copy_text(table), table.num_rows)
+    _copy(cursor, "incoming_corrections", CORRECTION_COLUMNS, copy_binary(table), table.num_rows)
     return execute(cursor, _CORRECTIONS).rowcount
 
 
@@ -171,7 +171,7 @@ def _load_shards(
 def _prepared(finished: FinishedRun, receipt: object) -> tuple[ShardRows, bytes]:
     rows = shard_rows(finished, receipt)  # type: ignore[arg-type]
     _refuse_long_names(rows)
-    return rows, copy_text(rows.table)
+    return rows, copy_binary(rows.table)
 
 
 def _refuse_long_names(rows: ShardRows) -> None:
@@ -194,7 +194,9 @@ def _load_shard(cursor: Cursor, rows: ShardRows, text: bytes) -> bool:
     execute(cursor, _LEDGER, *load_values(rows))
     if cursor.fetchone() is None:
         return False
-    execute(cursor, _KNOWN, array_literal(rows.table.column("card_id")))
+    # Arrow and the collation "C" of the column both compare bytes.
+    ends = pc.min_max(rows.table.column("card_id"))
+    execute(cursor, _NEIGHBOURS, ends["min"].as_py(), ends["max"].as_py())
     if cursor.fetchone() is None:
         _copy(cursor, "machine_readings", READING_COLUMNS, text, cards)
         return True
@@ -218,9 +220,10 @@ def _is_stale(cursor: Cursor, rows: ShardRows) -> bool:
     return found is not None and found[0] != rows.receipt.readings_sha256
 
 
-def _copy(cursor: Cursor, table: str, columns: Sequence[str], text: bytes, rows: int) -> None:
-    with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN".encode()) as copy:
-        copy.write(text)
+def _copy(cursor: Cursor, table: str, columns: Sequence[str], data: bytes, rows: int) -> None:
+    statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT binary)"
+    with cursor.copy(statement.encode()) as copy:
+        copy.write(data)
     if cursor.rowcount != rows:
         raise DatabaseError(
             f"{cursor.rowcount} of {rows} rows arrived in {table}; rolled back",

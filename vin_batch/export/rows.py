@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
@@ -12,11 +12,26 @@ import pyarrow.compute as pc
 
 from vin_batch.corrections.records import Correction
 from vin_batch.errors import DiskError
+from vin_batch.export.arrow_arrays import (
+    content,
+    ends,
+    ends_of,
+    even_ends,
+    from_bytes,
+    from_numpy,
+    list_like,
+    lists,
+    numbers,
+    scalar,
+)
 from vin_batch.export.contract import CONFIRMED, CONTRACT, MACHINE, TIMESTAMP, Source
 from vin_batch.records import Status
 from vin_batch.vin.alphabet import VIN_LENGTH
 
-NO_CHARACTER: Final = "?"
+_NO_CHARACTER: Final = scalar(b"?", pa.string())
+_COLON: Final = scalar(b":", pa.string())
+_POSITIONS: Final = np.arange(1, VIN_LENGTH + 1, dtype=np.int8)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CORRECTED: Final = (
     "status", "vin", "source", "check_digit", "wmi", "maker", "country", "model_years",
     "reviewer", "reviewed_at", "note",
@@ -42,8 +57,8 @@ def machine_rows(table: pa.Table, read_at: datetime, shard: int) -> pa.Table:
     columns: dict[str, pa.Array] = {
         **_boxes(table),
         **_alternatives(table),
-        "read_at": pa.array(np.full(rows, np.datetime64(_naive(read_at), "us")), TIMESTAMP),
-        "shard": pa.array(np.full(rows, shard, np.int32)),
+        "read_at": from_numpy(np.full(rows, _microseconds(read_at)), TIMESTAMP),
+        "shard": from_numpy(np.full(rows, shard, np.int32), pa.int32()),
     }
     for field in MACHINE:
         if field.name not in columns:
@@ -98,57 +113,59 @@ def _corrected(correction: Correction) -> dict[str, Any]:
     }
 
 
-def _naive(moment: datetime) -> datetime:
-    """The same UTC time without its zone, as NumPy wants it."""
-    return moment.replace(tzinfo=None)
+def _microseconds(moment: datetime) -> np.int64:
+    """Since 1970; exact."""
+    return np.int64((moment - _EPOCH) // timedelta(microseconds=1))
 
 
 def _boxes(table: pa.Table) -> dict[str, pa.Array]:
     chars = table.column("chars").combine_chunks()
-    lengths = pc.list_value_length(chars)
     boxes = chars.flatten()
-    seconds = pc.fill_null(boxes.field("second"), NO_CHARACTER)
-    positions = np.asarray(boxes.field("position"))
-    whole = pc.all(pc.equal(lengths, VIN_LENGTH)).as_py() is not False
-    if not whole or not np.array_equal(
-        positions, np.tile(np.arange(1, VIN_LENGTH + 1), table.num_rows)
+    cards, bounds = table.num_rows, even_ends(table.num_rows, VIN_LENGTH)
+    positions = numbers(boxes.field("position"))
+    if not np.array_equal(np.diff(ends(chars)), np.diff(bounds)) or not np.array_equal(
+        positions, np.tile(_POSITIONS, cards)
     ):
         raise _incoherent(table, "has not one outcome for each of its 17 boxes")
-    offsets = pa.array(np.arange(table.num_rows + 1, dtype=np.int32) * VIN_LENGTH)
-
-    def lists(name: str, values: pa.Array) -> pa.ListArray:
-        return pa.ListArray.from_arrays(offsets, values, type=MACHINE.field(name).type)
-
-    texts = pa.ListArray.from_arrays(offsets, boxes.field("char"))
-    if not pc.binary_join(texts, "").equals(table.column("raw_vin").combine_chunks()):
+    raw = table.column("raw_vin").combine_chunks()
+    if not _joined(boxes.field("char"), cards).equals(raw):
         raise _incoherent(table, "has a raw_vin that its boxes do not spell")
+
+    def listed(name: str, values: pa.Array) -> pa.ListArray:
+        return lists(bounds, values, MACHINE.field(name).type)
+
+    seconds = boxes.field("second")
     return {
-        "char_probs": lists("char_probs", boxes.field("prob")),
-        "second_chars": pc.binary_join(pa.ListArray.from_arrays(offsets, seconds), ""),
-        "second_probs": lists("second_probs", boxes.field("second_prob")),
-        "issues": _issues(boxes, table.num_rows),
+        "char_probs": listed("char_probs", boxes.field("prob")),
+        "second_chars": _joined(pc.fill_null(seconds, _NO_CHARACTER), cards),
+        "second_probs": listed("second_probs", boxes.field("second_prob")),
+        "issues": _issues(boxes, cards),
     }
 
 
+def _joined(texts: pa.Array, cards: int) -> pa.Array:
+    """17 texts of every card as one."""
+    bounds = ends(texts)[::VIN_LENGTH]
+    return from_bytes(bounds - bounds[0], content(texts), pa.string())
+
+
 def _issues(boxes: pa.StructArray, cards: int) -> pa.ListArray:
-    found = pc.is_valid(boxes.field("issue"))
-    positions = pc.cast(pc.filter(boxes.field("position"), found), pa.string())
-    texts = pc.binary_join_element_wise(positions, pc.filter(boxes.field("issue"), found), ":")
-    counts = np.asarray(found).reshape(cards, VIN_LENGTH).sum(axis=1, dtype=np.int32)
-    offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
-    return pa.ListArray.from_arrays(offsets, texts, type=MACHINE.field("issues").type)
+    codes = boxes.field("issue")
+    found = pc.is_valid(codes)
+    names = pc.cast(pc.filter(boxes.field("position"), found), pa.string())
+    texts = pc.binary_join_element_wise(names, pc.filter(codes, found), _COLON)
+    places = numbers(pc.indices_nonzero(found)).astype(np.intp)
+    counts = np.bincount(places // VIN_LENGTH, minlength=cards)
+    return lists(ends_of(counts), texts, MACHINE.field("issues").type)
 
 
 def _alternatives(table: pa.Table) -> dict[str, pa.Array]:
     column = table.column("alternatives").combine_chunks()
-    lengths = np.asarray(pc.list_value_length(column), np.int32)
-    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
     items = column.flatten()
+    kinds = {f"alternative_{name}s": name for name in ("vin", "prob")}
     return {
-        f"alternative_{name}s": pa.ListArray.from_arrays(
-            offsets, items.field(name), type=MACHINE.field(f"alternative_{name}s").type
-        )
-        for name in ("vin", "prob")
+        name: list_like(column, items.field(part), MACHINE.field(name).type)
+        for name, part in kinds.items()
     }
 
 

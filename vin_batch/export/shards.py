@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from vin_batch.batch.ledger import RunRecord, is_valid, load_run
-from vin_batch.batch.readings_schema import read_part
+from vin_batch.batch.ledger import RunRecord, load_run, proved_readings
+from vin_batch.batch.readings_schema import parse_part
 from vin_batch.batch.receipts import Receipt, load_receipt
 from vin_batch.batch.rundir import RunDir
 from vin_batch.errors import DiskError, UsageError
@@ -62,11 +62,13 @@ class FinishedRun:
         Raises:
             DiskError: They are not what the receipt says.
         """
-        if not is_valid(self.run, receipt, self.record.run_id, receipt.cards):
-            raise _damaged(self.run.readings(receipt.shard))
-        table = read_part(self.run, receipt.shard)
+        path = self.run.readings(receipt.shard)
+        data = proved_readings(self.run, receipt, self.record.run_id, receipt.cards)
+        if data is None:
+            raise _damaged(path)
+        table = parse_part(data, path)
         if table.num_rows != receipt.cards:
-            raise _damaged(self.run.readings(receipt.shard))
+            raise _damaged(path)
         return table
 
 
