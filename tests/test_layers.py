@@ -17,10 +17,10 @@ from crash_tools import environment
 PACKAGE = Path(vin_batch.__file__).parent
 JOBS = PACKAGE.parent / "jobs"
 LEVELS = {
-    0: ("_version", "errors", "records", "vin.alphabet"),
+    0: ("_version", "errors", "records", "slices", "vin.alphabet"),
     1: ("archive", "preprocess", "vin", "synthesis", "classifier", "second_reader"),
     2: ("", "batch", "config", "corrections", "export", "report"),
-    3: ("nightly", "training"),
+    3: ("cluster", "nightly", "training"),
     4: ("commands", "cli", "__main__"),
 }
 """Rooms and modules by level; nobody imports from a higher one. The empty name is the

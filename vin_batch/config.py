@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 from vin_batch._version import __version__
 from vin_batch.classifier.model_card import ModelCard, default_model_directory
 from vin_batch.errors import UsageError
+from vin_batch.slices import parse_slice
 
 if TYPE_CHECKING:
     from vin_batch.second_reader.parameters import Parameters
 
 DEVICES: Final = ("auto", "cpu", "gpu")
-ENGINES: Final = ("local",)
+ENGINES: Final = ("local", "ray")
 SECOND_READERS: Final = ("off", "review", "all")
 CHANGES: Final = ("stop", "card")
 FILE_MODES: Final = ("0640", "0600")
@@ -39,6 +40,9 @@ SMALLEST_MEMORY_LIMIT: Final = 512
 alpha, was measured to take 440 on the way, and the second reader 110."""
 LARGEST_MEMORY_LIMIT: Final = 2**20
 
+RAY_WORDS: Final = ("auto", "local")
+DEFAULT_RAY_ADDRESS: Final = RAY_WORDS[0]
+
 MAX_WORKERS: Final = 1024
 MAX_SHARD_SIZE: Final = 100_000
 """Cards; beyond that the pixels in flight exceed the memory of common machines."""
@@ -53,6 +57,10 @@ def default_workers() -> int:
     return int(cpu_count())
 
 
+def _default_workers(engine: str) -> int:
+    return MAX_WORKERS if engine == "ray" else default_workers()
+
+
 @dataclass(frozen=True, slots=True)
 class RunConfig:
     """Settings of one run.
@@ -62,7 +70,8 @@ class RunConfig:
         output: The run directory.
         model: The model directory.
         device: ``auto``, ``cpu`` or ``gpu``.
-        workers: Processes that read and preprocess.
+        workers: Processes that read and preprocess; on a cluster, all that it has cores for
+            unless fewer are asked for.
         shard_size: Cards per shard.
         limit: Read only the first cards of the archive; None for all.
         engine: Who runs the workers.
@@ -76,6 +85,9 @@ class RunConfig:
         textfile: File for the metrics of each session, for node_exporter; None for none.
         card_timeout: Seconds that a worker may take from one card to the next.
         worker_memory_limit: MiB that a worker may take beyond its libraries; None for all.
+        ray_address: Where the Ray cluster is: ``auto``, ``HOST:PORT``, or ``local`` for one
+            of this machine alone.
+        slice: Part of the shards that this process reads, e.g. ``2/8``; None for all.
     """
 
     archive: Path
@@ -93,6 +105,8 @@ class RunConfig:
     textfile: Path | None
     card_timeout: float
     worker_memory_limit: int | None
+    ray_address: str
+    slice: str | None
 
     @property
     def permissions(self) -> int:
@@ -166,6 +180,8 @@ def load_config(file: Path | None, flags: Mapping[str, Any]) -> RunConfig:
         "textfile": None,
         "card_timeout": DEFAULT_CARD_TIMEOUT,
         "worker_memory_limit": None,
+        "ray_address": DEFAULT_RAY_ADDRESS,
+        "slice": None,
     }
     values |= read_table(file, "run", _PATHS) if file else {}
     values |= {name: value for name, value in flags.items() if value is not None}
@@ -186,18 +202,18 @@ def validated(values: Mapping[str, Any]) -> RunConfig:
     for name, how in (("archive", "ARCHIVE"), ("output", "-o RUN_DIR")):
         if not values.get(name):
             raise UsageError(f"{name} is not given", f"Give {how}, or `{name}` in [run].")
-    workers = values.get("workers")
+    workers, engine = values.get("workers"), checked_choice(values, "engine", ENGINES)
     config = RunConfig(
         archive=checked_path(values, "archive"),
         output=checked_path(values, "output"),
         model=checked_path(values, "model"),
         device=checked_choice(values, "device", DEVICES),
-        workers=default_workers()
+        workers=_default_workers(engine)
         if workers is None
         else checked_count(values, "workers", MAX_WORKERS),
         shard_size=checked_count(values, "shard_size", MAX_SHARD_SIZE),
         limit=None if values.get("limit") is None else checked_count(values, "limit", 2**31 - 1),
-        engine=checked_choice(values, "engine", ENGINES),
+        engine=engine,
         shard_timeout=_seconds(values, "shard_timeout"),
         # Runs that began before there was a second reader do not name one.
         second_reader=checked_choice(
@@ -208,6 +224,8 @@ def validated(values: Mapping[str, Any]) -> RunConfig:
         textfile=None if values.get("textfile") is None else _textfile(values),
         card_timeout=_seconds({"card_timeout": DEFAULT_CARD_TIMEOUT, **values}, "card_timeout"),
         worker_memory_limit=_memory_limit(values),
+        ray_address=_address(values.get("ray_address", DEFAULT_RAY_ADDRESS)),
+        slice=_slice(values.get("slice")),
     )
     _keep_apart(config)
     return config
@@ -292,6 +310,26 @@ def checked_count(values: Mapping[str, Any], name: str, most: int, least: int = 
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise UsageError(f"{name} must be a whole number from {least} to {most}, not {value!r}")
     return value
+
+
+def _address(value: object) -> str:
+    if value in RAY_WORDS:
+        return str(value)
+    host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+    if not host or "/" in host or not (port.isascii() and port.isdigit() and int(port) < 2**16):
+        raise UsageError(
+            f"ray_address {value!r} is no address",
+            f"Give {', '.join(RAY_WORDS)}, or HOST:PORT of the head node, e.g. 10.0.0.1:6379.",
+        )
+    return f"{host}:{port}"
+
+
+def _slice(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise UsageError(f"slice must be a text such as '2/8', not {value!r}")
+    return str(parse_slice(value))
 
 
 def _memory_limit(values: Mapping[str, Any]) -> int | None:

@@ -47,7 +47,14 @@ def test_defaults_fit_the_machine() -> None:
         ({"shard_size": 10**9}, "shard_size"),
         ({"limit": 0}, "limit"),
         ({"device": "tpu"}, "device"),
-        ({"engine": "ray"}, "engine"),
+        ({"engine": "dask"}, "engine"),
+        ({"ray_address": "10.0.0.1"}, "ray_address"),
+        ({"ray_address": "ray://10.0.0.1:10001"}, "ray_address"),
+        ({"ray_address": "head:65536"}, "ray_address"),
+        ({"slice": "0/4"}, "slice"),
+        ({"slice": "5/4"}, "slice"),
+        ({"slice": "1"}, "slice"),
+        ({"slice": 2}, "slice"),
         ({"second_reader": "both"}, "second_reader"),
         ({"shard_timeout": 0}, "shard_timeout"),
         ({"shard_timeout": float("nan")}, "shard_timeout"),
@@ -88,7 +95,8 @@ def test_settings_survive_the_run_directory(tmp_path: Path) -> None:
     config = make_config(tmp_path, limit=3, file_mode="0600", textfile=tmp_path / "v.prom")
     assert validated(config.as_dict()) == config
     older = config.as_dict()
-    del older["card_timeout"], older["worker_memory_limit"]
+    for name in ("card_timeout", "worker_memory_limit", "ray_address", "slice"):
+        del older[name]
     assert validated(older) == config, "runs that began before there were these settings"
 
 
@@ -108,6 +116,8 @@ def test_fingerprint_has_what_changes_results_and_nothing_else(tmp_path: Path) -
         "textfile": Path("/v.prom"),
         "card_timeout": 1.0,
         "worker_memory_limit": 600,
+        "ray_address": "local",
+        "slice": "1/2",
     }
     relevant: dict[str, object] = {
         "shard_size": 9,

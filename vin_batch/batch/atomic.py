@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+import secrets
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -130,7 +131,7 @@ def closed_umask() -> Iterator[None]:
 
 @contextmanager
 def atomic_file(
-    path: Path, label: str = "file", public_mode: int | None = None
+    path: Path, label: str = "file", public_mode: int | None = None, rivals: bool = False
 ) -> Iterator[BinaryIO]:
     """Open a file for writing that takes its name only when it is complete and on disk.
 
@@ -143,11 +144,15 @@ def atomic_file(
         label: Prefix of the crash points that tests may use.
         public_mode: Permissions whatever the umask, for a file that others must read and
             that holds nothing personal.
+        rivals: Another process, perhaps on another machine, may write the same file now:
+            each gets a neighbour of its own, and the last to finish wins. What a dead one
+            leaves is not overwritten by the next: somebody must ``sweep`` the folder.
 
     Raises:
         DiskError: The system refused.
     """
-    temporary = path.with_name(f".{path.name}{TMP_SUFFIX}")
+    own = f".{secrets.token_hex(8)}" if rivals else ""
+    temporary = path.with_name(f".{path.name}{own}{TMP_SUFFIX}")
     try:
         with disk_errors("write", path):
             with _create(temporary, public_mode) as file:
@@ -176,10 +181,14 @@ def _create(temporary: Path, public_mode: int | None) -> BinaryIO:
 
 
 def write_atomic(
-    path: Path, data: bytes, label: str = "file", public_mode: int | None = None
+    path: Path,
+    data: bytes,
+    label: str = "file",
+    public_mode: int | None = None,
+    rivals: bool = False,
 ) -> None:
     """Write a whole file atomically; see ``atomic_file``."""
-    with atomic_file(path, label, public_mode) as file:
+    with atomic_file(path, label, public_mode, rivals) as file:
         file.write(data)
 
 
@@ -199,13 +208,17 @@ def temporaries(folders: Iterable[Path]) -> Iterator[Path]:
             yield from sorted(folder.glob(f".*{TMP_SUFFIX}"))
 
 
-def sweep(folders: Iterable[Path]) -> int:
+def sweep(folders: Iterable[Path], mine: Callable[[str], bool] = lambda _: True) -> int:
     """Remove left-over files of writers that died; only the holder of the lock may.
+
+    Args:
+        folders: Where to look.
+        mine: Whether the holder's lock covers a file of that name.
 
     Returns:
         How many there were.
     """
-    stale = list(temporaries(folders))
+    stale = [path for path in temporaries(folders) if mine(path.name)]
     for path in stale:
         with disk_errors("remove", path):
             path.unlink(missing_ok=True)

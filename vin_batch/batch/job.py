@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vin_batch.batch.atomic import any_disk_error, disk_errors, file_mode
+from vin_batch.batch.engine import Assignment, Engine, Methods
 from vin_batch.batch.host import now
 from vin_batch.batch.ledger import (
     RunRecord,
@@ -21,7 +22,6 @@ from vin_batch.batch.ledger import (
     tally,
     with_session,
 )
-from vin_batch.batch.lock import hold
 from vin_batch.batch.loop import SPARE_SHARDS, Reader, ShardLoop, ShardProgress
 from vin_batch.batch.opening import OpenRun, open_run, prepare_directory, prepare_locked
 from vin_batch.batch.pack import Prepare
@@ -33,6 +33,7 @@ from vin_batch.batch.rundir import RunDir
 from vin_batch.batch.schedule import Schedule
 from vin_batch.batch.score import Judge
 from vin_batch.batch.second_opinion import SecondOpinion, SecondReader, load_second_reader
+from vin_batch.batch.share import Share, share_of
 from vin_batch.batch.signals import StopSignals
 from vin_batch.classifier.base import Classifier
 from vin_batch.classifier.model_card import (
@@ -42,7 +43,7 @@ from vin_batch.classifier.model_card import (
     sha256_of,
 )
 from vin_batch.config import RunConfig
-from vin_batch.errors import DiskError, ExitCode, ModelError, VinBatchError
+from vin_batch.errors import DiskError, ExitCode, ModelError, UsageError, VinBatchError
 from vin_batch.records import BoxIssue, DecisionPolicy
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,8 @@ class JobTools:
         progress: Makes the display from all cards and those already done.
         finishers: Write what is derived from a complete run; given the run directory.
         load_second_reader: Finds and checks the second reader of a model.
+        engines: Those who can work in place of this machine's own processes, by the name that
+            a configuration gives them.
     """
 
     open_classifier: Callable[[ModelCard, str], Classifier]
@@ -67,6 +70,12 @@ class JobTools:
     progress: Callable[[int, int], AbstractContextManager[ShardProgress]]
     finishers: tuple[Callable[[Path], object], ...] = ()
     load_second_reader: Callable[[ModelCard], SecondReader] = load_second_reader
+    engines: Mapping[str, Callable[[RunConfig], Engine]] = field(default_factory=dict)
+
+    @property
+    def methods(self) -> Methods:
+        """How cards are read, for processes elsewhere."""
+        return Methods(self.open_classifier, self.bind_judge, self.prepare, self.load_second_reader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +85,16 @@ class JobOutcome:
     Attributes:
         run: Its directory.
         record: Its ``run.json``.
-        tally: Sums over all shards.
+        tally: Sums over all shards of its share.
         shards_worked: Shards read in this session.
+        pending: Shards of other slices that have no receipt yet.
     """
 
     run: RunDir
     record: RunRecord
     tally: Tally
     shards_worked: int
+    pending: int = 0
 
     @property
     def unreadable_folders(self) -> int:
@@ -134,50 +145,77 @@ def run_job(
             keeps the cards of its plan.
 
     Returns:
-        How the run stands: complete.
+        How the run stands: complete, or, after a slice, as far as the others are.
 
     Raises:
         VinBatchError: See its subclasses; everything finished so far is safe.
     """
     run = RunDir(config.output)
-    with any_disk_error(run.root), file_mode(config.permissions):
+    with (
+        any_disk_error(run.root),
+        file_mode(config.permissions),
+        StopSignals() as signals,
+        _engine(config, tools) as engine,
+    ):
         prepare_directory(run)
-        with StopSignals() as signals, hold(run.lock):
-            return _run_locked(run, config, tools, (again, selection), signals)
+        share = share_of(config, signals.check)
+        with share.lock():
+            if engine is not None and not run.is_run():
+                engine.connect()
+            return _run_locked(share, config, (tools, engine), (again, selection), signals)
+
+
+def _engine(config: RunConfig, tools: JobTools) -> AbstractContextManager[Engine | None]:
+    if config.engine == "local":
+        return nullcontext()
+    if config.engine not in tools.engines:
+        raise UsageError(f"this command does not work with the engine {config.engine!r}")
+    return closing(tools.engines[config.engine](config))
 
 
 def _run_locked(
-    run: RunDir,
+    share: Share,
     config: RunConfig,
-    tools: JobTools,
+    means: tuple[JobTools, Engine | None],
     choice: tuple[Callable[[Receipt], bool], Selection | None],
     signals: StopSignals,
 ) -> JobOutcome:
-    prepare_locked(run)
+    (tools, engine), run = means, share.run
+    with share.common():
+        prepare_locked(run, share.owns_temporary)
     again, selection = choice
     card = load_model_card(config.model)
     require_vin_classes(card)
     second = None if config.second_reader == "off" else tools.load_second_reader(card)
-    repeated = frozenset(r.shard for r in iter_receipts(run) if again(r))
+    repeated = frozenset(r.shard for r in iter_receipts(run) if share.holds(r.shard) and again(r))
     parameters = None if second is None else second.parameters
-    opened = open_run(config, card, repeated, signals.check, parameters, selection=selection)
-    todo = [s for s in range(opened.plan.shards) if s in repeated or s not in opened.done]
+    opened = open_run(
+        config, card, repeated, signals.check, parameters, selection=selection, share=share
+    )
+    mine = [shard for shard in range(opened.plan.shards) if share.holds(shard)]
+    todo = [shard for shard in mine if shard in repeated or shard not in opened.done]
     if todo or not outputs_are_whole(run, opened.record):
         # From here on run.json does not vouch for derived files until they are made again.
         opened = replace(opened, record=replace(opened.record, outputs_digest="", outputs={}))
     try:
         with any_disk_error(run.root):
-            if todo:
+            if todo and engine is not None:
+                progress = _progress(opened, tools, todo)
+                engine.work(Assignment(opened, card, tools.methods, todo, signals, progress))
+            elif todo:
                 _work(opened, (card, second), tools, todo, signals)
-            return _finish(opened, tools, len(todo))
+            with share.common():
+                return _finish(opened, tools, len(todo))
     except VinBatchError as error:
-        with suppress(DiskError):
+        with suppress(VinBatchError), share.common():
             _end_session(opened, error.exit_code)
         raise
 
 
-def retry_config(output: Path, workers: int | None, device: str | None) -> RunConfig:
-    """Settings of an existing run, for reading parts of it again.
+def retry_config(
+    output: Path, workers: int | None, device: str | None, engine: str | None = None
+) -> RunConfig:
+    """Settings of an existing run, for reading parts of it again; those not None win.
 
     Raises:
         UsageError: There is no run.
@@ -185,7 +223,9 @@ def retry_config(output: Path, workers: int | None, device: str | None) -> RunCo
     """
     from vin_batch.config import validated  # noqa: PLC0415
 
-    values = {**load_run(RunDir(output)).config, "output": output}
+    values = {**load_run(RunDir(output)).config, "output": output, "slice": None}
+    if engine is not None and engine != values["engine"]:
+        values |= {"engine": engine, "workers": None}
     given = {"workers": workers, "device": device}
     return validated(values | {name: value for name, value in given.items() if value is not None})
 
@@ -208,7 +248,6 @@ def _work(
         prepare=tools.prepare,
         signals=signals,
     )
-    done_cards = sum(cards for shard, cards in opened.done.items() if shard not in set(todo))
     try:
         # The workers read their first shards while the model loads.
         loop.fill()
@@ -224,10 +263,20 @@ def _work(
             )
         logger.info("shards to read: %d, on %s", len(todo), classifier.device)
         publisher = Publisher(opened.run, opened.record.run_id, card.model_id, classifier.device)
-        with tools.progress(opened.plan.cards, done_cards) as progress:
+        with _progress(opened, tools, todo) as progress:
             loop.run(Reader(classifier, judge, publisher, progress, opinion))
     finally:
         pool.close()
+
+
+def _progress(
+    opened: OpenRun, tools: JobTools, todo: Collection[int]
+) -> AbstractContextManager[ShardProgress]:
+    plan, share, again = opened.plan, opened.share, set(todo)
+    cards = plan.cards
+    if share.part is not None:
+        cards = sum(plan.rows(shard) for shard in range(plan.shards) if share.holds(shard))
+    return tools.progress(cards, sum(n for shard, n in opened.done.items() if shard not in again))
 
 
 def _opinion(second: SecondReader, mode: str, tools: JobTools) -> SecondOpinion:
@@ -237,6 +286,10 @@ def _opinion(second: SecondReader, mode: str, tools: JobTools) -> SecondOpinion:
 def _finish(opened: OpenRun, tools: JobTools, worked: int) -> JobOutcome:
     run = opened.run
     result = tally(iter_receipts(run))
+    if result.shards < opened.plan.shards and (mine := _own_tally(opened)) is not None:
+        pending = opened.plan.shards - result.shards
+        outcome = JobOutcome(run, opened.record, mine, worked, pending)
+        return replace(outcome, record=_end_session(opened, outcome.exit_code))
     if (result.shards, result.cards) != (opened.plan.shards, opened.plan.cards):
         raise DiskError(
             f"{result.cards} of {opened.plan.cards} cards have a reading: receipts of finished "
@@ -246,7 +299,12 @@ def _finish(opened: OpenRun, tools: JobTools, worked: int) -> JobOutcome:
     outcome = JobOutcome(run, opened.record, result, worked)
     record = _end_session(opened, outcome.exit_code)
     digest = readings_digest(run)
-    if record.outputs_digest != digest:
+    if record.outputs_digest != digest or not (
+        opened.share.part is None or outputs_are_whole(run, record)
+    ):
+        if record.outputs_digest:
+            record = replace(record, outputs_digest="", outputs={})
+            save_run(run, record)
         for finish in tools.finishers:
             finish(run.root)
         with disk_errors("read", run.root):
@@ -256,10 +314,21 @@ def _finish(opened: OpenRun, tools: JobTools, worked: int) -> JobOutcome:
     return replace(outcome, record=record)
 
 
+def _own_tally(opened: OpenRun) -> Tally | None:
+    """Sums over the shards of a slice; None where they are not all there, or all is one's own."""
+    share, plan = opened.share, opened.plan
+    if share.part is None:
+        return None
+    result = tally(r for r in iter_receipts(opened.run) if share.holds(r.shard))
+    shards = sum(share.holds(shard) for shard in range(plan.shards))
+    return result if result.shards == shards else None
+
+
 def _end_session(opened: OpenRun, code: ExitCode) -> RunRecord:
     seconds = round(time.monotonic() - opened.began, 3)
     record = with_session(
         opened.record, finished_at=now(), seconds=seconds, outcome=code.name.lower()
     )
+    record = opened.share.merged(record)
     save_run(opened.run, record)
     return record

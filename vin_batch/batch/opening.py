@@ -30,6 +30,7 @@ from vin_batch.batch.resume import (
     refuse_device_errors,
 )
 from vin_batch.batch.rundir import RunDir, is_own_name, parts
+from vin_batch.batch.share import Share
 from vin_batch.classifier.model_card import ModelCard
 from vin_batch.config import RunConfig, default_workers
 from vin_batch.errors import ArchiveError, DiskError, UsageError
@@ -52,7 +53,8 @@ class OpenRun:
         record: ``run.json`` as of now.
         plan: The frozen plan.
         root: The archive.
-        done: Shards with a valid receipt, and their number of cards.
+        done: Shards of the share with a valid receipt, and their number of cards.
+        share: The part of the run that this process works on.
         began: When, on the ``time.monotonic`` clock: the wall clock may be set back meanwhile.
     """
 
@@ -62,6 +64,7 @@ class OpenRun:
     plan: Plan
     root: ArchiveRoot
     done: Mapping[int, int]
+    share: Share
     began: float = field(default_factory=time.monotonic)
 
 
@@ -82,8 +85,12 @@ def prepare_directory(run: RunDir) -> None:
         )
 
 
-def prepare_locked(run: RunDir) -> None:
+def prepare_locked(run: RunDir, owns: Callable[[str], bool] = lambda _: True) -> None:
     """What may be done to a run directory only by the holder of its lock.
+
+    Args:
+        run: The run directory.
+        owns: Whether the lock covers an unfinished file of that name.
 
     Raises:
         DiskError: The system refused, or there are receipts without ``run.json``.
@@ -94,7 +101,7 @@ def prepare_locked(run: RunDir) -> None:
             f"{run.root} holds receipts, but its run.json is missing",
             "Restore run.json from a backup, or give a new RUN_DIR.",
         )
-    swept = sweep(folders)
+    swept = sweep(folders, owns)
     if swept:
         logger.info("removed %d unfinished files of an interrupted run", swept)
     for folder in folders[1:]:
@@ -109,6 +116,7 @@ def open_run(
     second: Parameters | None = None,
     *,
     selection: Selection | None = None,
+    share: Share | None = None,
 ) -> OpenRun:
     """Begin a run, or take it up again after making sure that it is still the same one.
 
@@ -119,6 +127,7 @@ def open_run(
         check: Called now and then; may raise to stop.
         second: The second reader, where one takes part.
         selection: The cards of a new run; None for all of the archive.
+        share: The part of the run that this process works on; None for all of it.
 
     Returns:
         The run, open.
@@ -129,19 +138,23 @@ def open_run(
         DiskError: The run directory is damaged or cannot be written.
     """
     run = RunDir(config.output)
+    share = share or Share(run, None, check)
     root = open_archive(config.archive)
     fingerprint = config.fingerprint(card, second)
-    if run.is_run():
-        record = load_run(run)
-        note(run_id=record.run_id)
-        compare_fingerprints(record, fingerprint)
-        plan = open_plan(run, record)
-        if config.changes == "stop":
-            logger.info("comparing %s with the plan", config.archive)
-            compare_archive(plan, root, config.limit, telling(check, "compared with the plan"))
-    else:
-        chosen = selection or _all_cards(config, root)
-        record, plan = _begin(run, config, card, chosen, fingerprint, check=check)
+    # What another slice has planned since this process started needs no comparison.
+    is_old = run.is_run()
+    with share.common():
+        if run.is_run():
+            record = load_run(run)
+            note(run_id=record.run_id)
+            compare_fingerprints(record, fingerprint)
+            plan = open_plan(run, record)
+        else:
+            chosen = selection or _all_cards(config, root)
+            record, plan = _begin(run, config, card, chosen, fingerprint, check=check)
+    if is_old and config.changes == "stop":
+        logger.info("comparing %s with the plan", config.archive)
+        compare_archive(plan, root, config.limit, telling(check, "compared with the plan"))
     record = replace(
         record,
         archive=os.fspath(config.archive),
@@ -149,14 +162,17 @@ def open_run(
         model={**record.model, "directory": os.fspath(card.directory)},
         sessions=(*record.sessions, _session(config)),
     )
-    done = finished_shards(run, record, plan)
+    done = finished_shards(run, record, plan, share.holds)
     if config.changes == "stop":
         watched = telling(check, "of finished shards looked at again")
         check_finished(run, plan, root, set(done) - set(again), watched)
-    save_run(run, record)
+    with share.common():
+        record = share.merged(record)
+        save_run(run, record)
     if done:
-        logger.info("%d of %d shards are done already", len(done), plan.shards)
-    return OpenRun(run, config, record, plan, root, done)
+        mine = sum(share.holds(shard) for shard in range(plan.shards))
+        logger.info("%d of %d shards are done already", len(done), mine)
+    return OpenRun(run, config, record, plan, root, done, share)
 
 
 def telling(check: Callable[[], None], what: str) -> Callable[[], None]:
@@ -255,6 +271,8 @@ def _session(config: RunConfig) -> dict[str, Any]:
         "outcome": None,
         "host": host_name(),
         "pid": os.getpid(),
+        "engine": config.engine,
+        "slice": config.slice,
         "workers": config.workers,
         "cores": default_workers(),
         "versions": versions(),

@@ -105,7 +105,7 @@ class Publisher:
         began, written = time.perf_counter(), evidence.timings.get("write", 0.0)
         data = serialise(readings_to_table(readings, self.model_id, self.run_id))
         faults.point("publish:serialised")
-        write_atomic(self.run.readings(shard), data, "readings")
+        write_atomic(self.run.readings(shard), data, "readings", rivals=True)
         faults.point("publish:between")
         receipt = Receipt(
             shard=shard,

@@ -250,4 +250,4 @@ def save_receipt(run: RunDir, receipt: Receipt) -> None:
     Raises:
         DiskError: The system refused.
     """
-    write_atomic(run.receipt(receipt.shard), receipt_to_json(receipt), "receipt")
+    write_atomic(run.receipt(receipt.shard), receipt_to_json(receipt), "receipt", rivals=True)

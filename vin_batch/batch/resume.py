@@ -108,14 +108,24 @@ def refuse_device_errors(totals: WalkTotals) -> None:
         )
 
 
-def finished_shards(run: RunDir, record: RunRecord, plan: Plan) -> dict[int, int]:
+def finished_shards(
+    run: RunDir, record: RunRecord, plan: Plan, mine: Callable[[int], bool] = lambda _: True
+) -> dict[int, int]:
     """Find the shards that are done, and remove receipts that do not hold.
+
+    Args:
+        run: The run directory.
+        record: Its ``run.json``.
+        plan: Its plan.
+        mine: Whether a shard is this process's business; others may be at work on the rest.
 
     Returns:
         Number of cards by shard.
     """
     done = {}
     for shard, path in parts(run.receipts_dir):
+        if not mine(shard):
+            continue
         receipt = load_receipt(run, shard) if shard < plan.shards else None
         if receipt and is_valid(run, receipt, record.run_id, plan.rows(shard)):
             done[shard] = receipt.cards

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Final
 
 OUTPUT_NAMES: Final = ("readings.csv", "summary.json", "report.html")
+LOCK_NAME: Final = "lock"
 OWN_NAMES: Final = frozenset(
-    ("run.json", "plan.parquet", "lock", "readings", "receipts", *OUTPUT_NAMES)
+    ("run.json", "plan.parquet", LOCK_NAME, "readings", "receipts", *OUTPUT_NAMES)
 )
 _PART: Final = re.compile(r"part-([0-9]{5,})\.(?:parquet|json)")
+_UNFINISHED: Final = re.compile(r"\.part-([0-9]{5,})\.(?:parquet|json)\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class RunDir:
     @property
     def lock(self) -> Path:
         """Locked while a process works on the run."""
-        return self.root / "lock"
+        return self.root / LOCK_NAME
 
     @property
     def readings_dir(self) -> Path:
@@ -75,12 +77,19 @@ class RunDir:
 
 def is_own_name(name: str) -> bool:
     """Tell whether a run that was interrupted early may have left this name behind."""
-    return name in OWN_NAMES or (name.startswith(".") and name.endswith(".tmp"))
+    temporary = name.startswith(".") and name.endswith(".tmp")
+    return name in OWN_NAMES or name.startswith(f"{LOCK_NAME}.") or temporary
 
 
 def shard_of(name: str) -> int | None:
     """Shard number in a part's file name, None for any other name."""
     match = _PART.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def shard_of_temporary(name: str) -> int | None:
+    """Shard number in the name of a part that is being written, None for any other name."""
+    match = _UNFINISHED.match(name)
     return int(match[1]) if match else None
 
 

@@ -13,7 +13,7 @@ from vin_batch.batch.bottleneck import cores_of, describe_load
 from vin_batch.batch.job import JobOutcome, JobTools, refused_again, run_job
 from vin_batch.batch.poison import describe_poison, poison_of
 from vin_batch.batch.receipts import Receipt
-from vin_batch.batch.rundir import RunDir
+from vin_batch.batch.rundir import OUTPUT_NAMES, RunDir
 from vin_batch.batch.score import bind_judge
 from vin_batch.batch.status import RunStatus, read_status
 from vin_batch.classifier.base import Classifier
@@ -136,7 +136,8 @@ def last_words(outcome: JobOutcome) -> str:
     """What a person wants to know at the end of a run."""
     tally = outcome.tally
     counts = ", ".join(f"{count} {name}" for name, count in sorted(tally.statuses.items()))
-    lines = ["nothing to do: the run is complete"] if not outcome.shards_worked else []
+    idle = "this slice" if outcome.pending else "the run"
+    lines = [] if outcome.shards_worked else [f"nothing to do: {idle} is complete"]
     lines.append(f"{tally.cards} cards: {counts}")
     if tally.quarantined:
         lines.append(f"{len(tally.quarantined)} shards are quarantined: their workers died")
@@ -151,6 +152,12 @@ def last_words(outcome: JobOutcome) -> str:
         sessions = outcome.record.sessions
         load = describe_load(tally.timings, cores_of(sessions[-1] if sessions else None))
         lines += [load] if load else []
+    if outcome.pending:
+        lines.append(
+            f"this slice is done; {outcome.pending} shards of other slices are not: the last slice "
+            f"to end, or a plain `vin-batch run`, writes {', '.join(OUTPUT_NAMES)}"
+        )
+        return "\n".join(lines)
     where = ", ".join(path.name for path in outcome.run.outputs)
     lines.append(f"results: {outcome.run.root} ({where}, readings/)")
     return "\n".join(lines)

@@ -40,7 +40,19 @@ def add_parser(subparsers: Any) -> None:  # noqa: ANN401 - argparse does not nam
     parser.add_argument("--workers", type=int, metavar="N", help="reading processes (all cores)")
     parser.add_argument("--shard-size", type=int, metavar="N", help="cards per shard (1000)")
     parser.add_argument("--limit", type=int, metavar="N", help="read only the first N cards")
-    parser.add_argument("--engine", help="who runs the workers: local")
+    parser.add_argument(
+        "--engine", help="who runs the workers: local (default), or ray: a cluster of machines"
+    )
+    parser.add_argument(
+        "--ray-address",
+        metavar="WHERE",
+        help="auto (default), HOST:PORT of the head node, or local; needs vin_batch[ray]",
+    )
+    parser.add_argument(
+        "--slice",
+        metavar="I/N",
+        help="read every N-th shard only, beginning with the I-th: N processes share a RUN_DIR",
+    )
     parser.add_argument(
         "--shard-timeout", type=float, metavar="SECONDS", help="a worker is stuck after (1800)"
     )
@@ -90,6 +102,8 @@ def execute(args: argparse.Namespace) -> ExitCode:
             "shard_size",
             "limit",
             "engine",
+            "ray_address",
+            "slice",
             "shard_timeout",
             "card_timeout",
             "second_reader",

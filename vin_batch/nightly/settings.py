@@ -29,7 +29,7 @@ DEFAULT_MISSING_SHARE: Final = 0.1
 """More is rather a disk that is not mounted than a clerk who tidied up."""
 MANY: Final = 2**31 - 1
 
-_NOT_IN_RUN: Final = ("archive", "output", "limit", "changes")
+_NOT_IN_RUN: Final = ("archive", "output", "limit", "changes", "slice")
 _DEFAULTS: Final[Mapping[str, Any]] = {
     "detect": DETECTIONS[0],
     "settle_seconds": DEFAULT_SETTLE_SECONDS,
