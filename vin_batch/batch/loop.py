@@ -11,10 +11,11 @@ from typing import Final, Protocol
 from vin_batch.batch import faults
 from vin_batch.batch.changes import Changes
 from vin_batch.batch.effort import MainTime
+from vin_batch.batch.isolation import PATIENCE, Patience
 from vin_batch.batch.news import tell_errors, tell_failed
 from vin_batch.batch.opening import OpenRun
 from vin_batch.batch.pack import Prepare, ShardResult, ShardTask
-from vin_batch.batch.pool import Delivery, Loss, Round, WorkerPool
+from vin_batch.batch.pool import Delivery, Loss, Round
 from vin_batch.batch.publish import Evidence, Publisher, pack_evidence
 from vin_batch.batch.receipts import ReaderPart, Receipt, ShardState
 from vin_batch.batch.schedule import Schedule
@@ -23,6 +24,7 @@ from vin_batch.batch.second_look import LookResult
 from vin_batch.batch.second_opinion import FirstReading, SecondOpinion
 from vin_batch.batch.signals import StopSignals
 from vin_batch.batch.suspect import Suspect
+from vin_batch.batch.worker import Task
 from vin_batch.classifier.base import Classifier
 from vin_batch.records import CardPack, Reading
 from vin_batch.vin.alphabet import VIN_LENGTH
@@ -38,6 +40,22 @@ SILENCE: Final = 300.0
 SPARE_SHARDS: Final = 2
 """Shards in flight beyond one per worker: enough that neither side waits for the other,
 few enough that memory does not grow with the archive."""
+
+
+class Workers(Protocol):
+    """What the loop asks of those who read; ``pool.WorkerPool``."""
+
+    def submit(self, task: Task) -> None:
+        """Queue a task; a shard has one at a time."""
+        ...
+
+    def wait(self, timeout: float) -> Round:
+        """What happened, at the latest after ``timeout`` seconds."""
+        ...
+
+    def renew(self) -> None:
+        """Let the next task be read by a fresh process."""
+        ...
 
 
 class ShardProgress(Protocol):
@@ -77,14 +95,16 @@ class ShardLoop:
         pool: The workers.
         prepare: File bytes to pixels, in the workers.
         signals: Asked often.
+        patience: What the losses of a suspect may cost.
         main_time: Where the time of this process goes.
     """
 
     opened: OpenRun
     schedule: Schedule
-    pool: WorkerPool
+    pool: Workers
     prepare: Prepare
     signals: StopSignals
+    patience: int = PATIENCE
     main_time: MainTime = field(default_factory=MainTime)
     _idle: float = 0.0
     _write: float = 0.0
@@ -103,7 +123,7 @@ class ShardLoop:
                 keep_changed=self.opened.config.changes == "card",
             )
             if turn.alone:
-                self._suspect = Suspect(task)
+                self._suspect = Suspect(task, Patience(self.patience))
                 self._submit_next_part(self._suspect)
             else:
                 self.pool.submit(task)

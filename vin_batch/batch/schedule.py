@@ -26,17 +26,19 @@ class Schedule:
     Args:
         shards: What is to be done, in order.
         width: Most shards in flight.
+        suspects: What is to be done after that, each alone.
 
     Attributes:
+        width: Most shards in flight; may change.
         strikes: Losses by shard.
     """
 
-    def __init__(self, shards: Iterable[int], width: int) -> None:
+    def __init__(self, shards: Iterable[int], width: int, suspects: Iterable[int] = ()) -> None:
         self._fresh = deque(shards)
-        self._suspects: deque[int] = deque()
+        self._suspects: deque[int] = deque(suspects)
         self._in_flight: set[int] = set()
         self._alone = False
-        self._width = width
+        self.width = width
         self.strikes: Counter[int] = Counter()
 
     @property
@@ -46,7 +48,7 @@ class Schedule:
 
     def next(self) -> Turn | None:
         """The shard to start now, None if nothing may start now."""
-        if self._alone or len(self._in_flight) >= self._width:
+        if self._alone or len(self._in_flight) >= self.width:
             return None
         if self._fresh:
             shard = self._fresh.popleft()
@@ -76,3 +78,16 @@ class Schedule:
         self._in_flight.remove(shard)
         self._suspects.append(shard)
         return False
+
+    def displaced(self, shard: int) -> None:
+        """Where a shard was read has gone, which says nothing about its cards.
+
+        It comes again as if it were new; one that ran alone does so again.
+        """
+        self.strikes[shard] += 1
+        self._in_flight.remove(shard)
+        if self._alone:
+            self._alone = False
+            self._suspects.appendleft(shard)
+        else:
+            self._fresh.append(shard)

@@ -41,6 +41,7 @@ class Suspect:
 
     Args:
         whole: The task that the shard was lost with.
+        patience: What its losses may cost.
 
     Attributes:
         blames: Cards that killed their worker in a task of their own.
@@ -48,9 +49,9 @@ class Suspect:
     """
 
     whole: ShardTask
+    patience: Patience = field(default_factory=Patience)
     blames: list[Blame] = field(default_factory=list)
     given_up: list[str] = field(default_factory=list)
-    _patience: Patience = field(default_factory=Patience)
     _inquiry: _Inquiry = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,7 +62,7 @@ class Suspect:
         self._begin(task)
 
     def _begin(self, task: Task) -> None:
-        self._inquiry = _Inquiry(task, Isolation(len(task.cards), self._patience))
+        self._inquiry = _Inquiry(task, Isolation(len(task.cards), self.patience))
 
     def next_task(self) -> Task | None:
         """The part to run now; None when the stage is over."""
