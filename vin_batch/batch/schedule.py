@@ -46,6 +46,11 @@ class Schedule:
         """True when nothing waits and nothing is in flight."""
         return not (self._fresh or self._suspects or self._in_flight)
 
+    @property
+    def is_alone(self) -> bool:
+        """True while a suspect is in flight."""
+        return self._alone
+
     def next(self) -> Turn | None:
         """The shard to start now, None if nothing may start now."""
         if self._alone or len(self._in_flight) >= self.width:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 from vin_batch.batch.bottleneck import cores_of, describe_load
+from vin_batch.batch.engine import Engine
 from vin_batch.batch.job import JobOutcome, JobTools, refused_again, run_job
 from vin_batch.batch.poison import describe_poison, poison_of
 from vin_batch.batch.receipts import Receipt
@@ -122,7 +123,19 @@ def real_tools(progress: bool | None) -> JobTools:
         prepare=preprocess_bytes,
         progress=partial(Progress, enabled=_with_bar(progress)),
         finishers=(write_readings_csv, write_summary, write_report),
+        engines={"ray": open_ray_engine},
     )
+
+
+def open_ray_engine(config: RunConfig) -> Engine:
+    """Let a Ray cluster do the work.
+
+    Raises:
+        UsageError: Ray is not installed.
+    """
+    from vin_batch.cluster.engine import RayEngine  # noqa: PLC0415 - Ray comes with an extra
+
+    return RayEngine(config)
 
 
 def open_real_classifier(card: ModelCard, device: str) -> Classifier:
