@@ -70,6 +70,23 @@ class CheckDigitState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where the images of a packed card lie.
+
+    Attributes:
+        pack: Path of the pack below the archive root.
+        offset: Where the header of the first image begins, in bytes.
+        length: Up to the end of the last image, in bytes.
+        ignored_files: Other files of the card.
+    """
+
+    pack: bytes
+    offset: int
+    length: int
+    ignored_files: int
+
+
+@dataclass(frozen=True, slots=True)
 class CardRef:
     """One card found in the archive.
 
@@ -78,11 +95,13 @@ class CardRef:
         path: The same path as the file system's bytes, when ``card_id`` cannot express
             them (names that are not UTF-8); otherwise None.
         digest: Digest of the folder listing (names, not contents), 16 hex digits.
+        place: Where the card lies in a pack; None for one that is a folder.
     """
 
     card_id: str
     path: bytes | None
     digest: str
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +111,8 @@ class CardPack:
     Attributes:
         shard: Number of the shard in the plan.
         card_ids: ``n`` card ids in plan order.
-        pixels: ``uint8[n, 17, 28, 28]``, light ink on black; zero where there is an issue.
+        pixels: ``uint8[n, 17, 28, 28]``, light ink on black; zero where there is an issue. Of
+            no card where there are ``log_probs``.
         issues: ``uint8[n, 17]`` of ``BoxIssue``.
         extra_boxes: ``int32[n]``, image files beyond the 17 positions (or without one).
         ignored_files: ``int32[n]``, other files in the card folder.
@@ -102,6 +122,9 @@ class CardPack:
         read_seconds: Time spent reading files.
         preprocess_seconds: Time spent decoding and preprocessing.
         read_bytes: Sizes of the files that were read, in all.
+        log_probs: ``float32[n, 17, 33]``, where the worker itself classified; boxes with an
+            issue say nothing.
+        classify_seconds: Time spent on that.
     """
 
     shard: int
@@ -116,6 +139,8 @@ class CardPack:
     read_seconds: float
     preprocess_seconds: float
     read_bytes: int = 0
+    log_probs: NDArray[np.float32] | None = None
+    classify_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ import pytest
 
 from batch_fakes import box_png, make_card
 from vin_batch.archive import (
-    ArchiveRoot,
+    FolderRoot,
     ListingChangedError,
     WalkTotals,
-    open_archive,
+    open_folders,
     read_card,
     reader,
     stamp_card,
@@ -35,12 +35,12 @@ def secret(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def root(tmp_path: Path, secret: Path) -> ArchiveRoot:
+def root(tmp_path: Path, secret: Path) -> FolderRoot:
     make_card(tmp_path / "archive" / "box" / "card", 1)
-    return open_archive(tmp_path / "archive")
+    return open_folders(tmp_path / "archive")
 
 
-def only_card(root: ArchiveRoot) -> CardRef:
+def only_card(root: FolderRoot) -> CardRef:
     (card,) = walk(root)
     return card
 
@@ -58,7 +58,7 @@ def descend(root: Path, names: list[bytes]) -> int:
 
 @pytest.mark.parametrize("swapped", ["box", "box/card"])
 def test_a_folder_that_became_a_link_is_not_entered(
-    tmp_path: Path, root: ArchiveRoot, secret: Path, swapped: str
+    tmp_path: Path, root: FolderRoot, secret: Path, swapped: str
 ) -> None:
     card = only_card(root)
     place = tmp_path / "archive" / swapped
@@ -71,7 +71,7 @@ def test_a_folder_that_became_a_link_is_not_entered(
 
 
 def test_a_folder_that_became_a_link_during_the_walk_is_not_entered(
-    tmp_path: Path, root: ArchiveRoot, secret: Path
+    tmp_path: Path, root: FolderRoot, secret: Path
 ) -> None:
     make_card(tmp_path / "archive" / "a", 2)
     totals = WalkTotals()
@@ -86,15 +86,15 @@ def test_a_folder_that_became_a_link_during_the_walk_is_not_entered(
 def when_listed(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
     """Do something right after a card's folder was listed, before its files are opened."""
 
-    def changing(names: list[bytes]) -> object:
+    def changing(names: tuple[bytes, ...]) -> object:
         change()
         return lay_out(names)
 
-    monkeypatch.setattr(reader, "lay_out", changing)
+    monkeypatch.setattr(reader, "_known_layout", changing)
 
 
 def test_a_file_that_became_a_link_is_not_followed(
-    tmp_path: Path, root: ArchiveRoot, secret: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, root: FolderRoot, secret: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "archive/box/card/03.png"
 
@@ -112,7 +112,7 @@ def test_a_file_that_became_a_link_is_not_followed(
 @pytest.mark.parametrize("swapped", ["the file", "its folder"])
 def test_the_target_of_a_link_that_became_a_link_is_not_followed(
     tmp_path: Path,
-    root: ArchiveRoot,
+    root: FolderRoot,
     secret: Path,
     monkeypatch: pytest.MonkeyPatch,
     swapped: str,
@@ -139,7 +139,7 @@ def test_the_target_of_a_link_that_became_a_link_is_not_followed(
 
 
 def test_a_folder_swapped_after_it_was_opened_is_still_the_same_folder(
-    tmp_path: Path, root: ArchiveRoot, secret: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, root: FolderRoot, secret: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "archive/box/card"
 
@@ -155,7 +155,7 @@ def test_a_folder_swapped_after_it_was_opened_is_still_the_same_folder(
 
 
 def test_a_file_that_vanishes_after_the_listing_is_a_value(
-    tmp_path: Path, root: ArchiveRoot, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, root: FolderRoot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card = only_card(root)
     when_listed(monkeypatch, (tmp_path / "archive/box/card/07.png").unlink)
@@ -164,9 +164,9 @@ def test_a_file_that_vanishes_after_the_listing_is_a_value(
     assert sum(box.issue is BoxIssue.NONE for box in boxes) == 16
 
 
-def test_a_root_behind_a_link_is_the_archive(tmp_path: Path, root: ArchiveRoot) -> None:
+def test_a_root_behind_a_link_is_the_archive(tmp_path: Path, root: FolderRoot) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "archive")
-    linked = open_archive(tmp_path / "link")
+    linked = open_folders(tmp_path / "link")
     (tmp_path / "archive/box/card/02.png").unlink()
     (tmp_path / "archive/box/card/02.png").symlink_to("03.png")
     files = read_card(linked, only_card(linked))
@@ -186,7 +186,7 @@ def test_cards_beyond_the_longest_path_are_read(tmp_path: Path, component: bytes
         os.symlink("01.png", "link_19.png", dir_fd=descriptor)
     finally:
         os.close(descriptor)
-    root = open_archive(tmp_path)
+    root = open_folders(tmp_path)
     totals = WalkTotals()
     (card,) = walk(root, totals)
     assert card.card_id.count("/") == 19
@@ -202,7 +202,7 @@ def test_folders_without_end_are_counted_and_named(tmp_path: Path) -> None:
     make_card(tmp_path / "card", 1)
     os.close(descend(tmp_path, [b"deep"] * (MAX_DEPTH + 30)))
     totals = WalkTotals()
-    assert [card.card_id for card in walk(open_archive(tmp_path), totals)] == ["card"]
+    assert [card.card_id for card in walk(open_folders(tmp_path), totals)] == ["card"]
     assert totals.unreadable_folders == 1
     (example,) = totals.unreadable_examples
     assert example.startswith("…")
@@ -213,7 +213,7 @@ def test_folders_without_end_are_counted_and_named(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a device")
 def test_a_device_in_place_of_a_file_is_not_even_opened(
-    tmp_path: Path, root: ArchiveRoot, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, root: FolderRoot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     device = tmp_path / "archive/box/card/05.png"
     device.unlink()
@@ -237,7 +237,7 @@ def test_a_device_in_place_of_a_file_is_not_even_opened(
 
 
 def test_a_file_that_grows_while_it_is_read_is_oversized(
-    root: ArchiveRoot, monkeypatch: pytest.MonkeyPatch
+    root: FolderRoot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limit = len(box_png(101)) + 200
     monkeypatch.setattr(reader, "MAX_FILE_BYTES", limit)
@@ -246,7 +246,7 @@ def test_a_file_that_grows_while_it_is_read_is_oversized(
     assert {box.issue for box in boxes} == {BoxIssue.OVERSIZED}
 
 
-def test_no_descriptor_is_left_open(tmp_path: Path, root: ArchiveRoot) -> None:
+def test_no_descriptor_is_left_open(tmp_path: Path, root: FolderRoot) -> None:
     card = only_card(root)
     (tmp_path / "archive/box/card/04.png").unlink()
     (tmp_path / "archive/box/card/04.png").symlink_to("05.png")

@@ -14,9 +14,9 @@ from vin_batch.archive import (
     open_archive,
     read_card,
     reader,
+    stamp_card,
     walk,
 )
-from vin_batch.archive.reader import stamp_card
 from vin_batch.records import BoxIssue, CardRef
 
 

@@ -8,8 +8,7 @@ import pytest
 
 from batch_fakes import make_archive, make_card
 from vin_batch.archive import WalkTotals, open_archive, walk
-from vin_batch.archive.names import order_key
-from vin_batch.archive.walk import relative_path
+from vin_batch.archive.names import order_key, relative_path
 from vin_batch.errors import ArchiveError
 
 

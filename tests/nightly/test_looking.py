@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from batch_fakes import make_card
 from vin_batch.archive import (
+    Listing,
     WalkTotals,
-    card_ref,
     list_folder,
-    open_archive,
+    open_folders,
     stamp_card,
     stamp_listed,
     walk,
@@ -38,10 +38,11 @@ def test_times_seen_by_the_walk_are_those_that_a_worker_saw(tmp_path: Path) -> N
     (odd / "8.png").symlink_to("/etc/hostname")
     (odd / "9.png").mkdir()
     os.mkfifo(odd / "10.png")
-    root = open_archive(tmp_path)
+    root = open_folders(tmp_path)
     for name in (b"usual", b"from zero", b"odd"):
         listing = list_folder(root, name)
-        ref = card_ref(name, listing.images)
+        ref = listing.card(name)
+        assert ref is not None
         seen = stamp_listed(root, name, listing)
         assert seen == stamp_card(root, ref)
         packed = pack_shard(ShardTask(root, 0, (ref,), lambda data: (None, BoxIssue.BLANK)))  # type: ignore[arg-type, return-value]
@@ -53,10 +54,14 @@ def test_folders_and_cards_are_one_walk(tmp_path: Path) -> None:
     make_card(tmp_path / "b" / "c", 1, boxes=(1,))
     make_card(tmp_path / "b", 2, boxes=(1,))
     make_card(tmp_path / "a b", 3, boxes=(1,))
-    root, totals = open_archive(tmp_path), WalkTotals()
+    root, totals = open_folders(tmp_path), WalkTotals()
     folders = list(walk_folders(root, totals))
     assert [relative for relative, _ in folders] == [b"", b"a b", b"b", b"b/c"]
-    cards = [path.decode() for path, listing in folders if listing and listing.images]
+    cards = [
+        path.decode()
+        for path, listing in folders
+        if isinstance(listing, Listing) and listing.images
+    ]
     assert cards == [ref.card_id for ref in walk(root)]
     assert totals.cards == 3
 

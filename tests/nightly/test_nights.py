@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import json
 import os
 import shutil
@@ -23,7 +22,7 @@ from night_fakes import (
     night_config,
     nights_of,
 )
-from vin_batch.archive import ArchiveRoot, reader
+from vin_batch.archive import FolderRoot, folders, listing, reader
 from vin_batch.batch.ledger import load_run, save_run
 from vin_batch.batch.lock import hold
 from vin_batch.batch.verify import verify_run
@@ -215,15 +214,14 @@ def test_too_many_missing_cards_are_not_believed(
 def test_folders_that_cannot_be_listed_are_not_missing(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    walking = importlib.import_module("vin_batch.archive.walk")
-    list_folder = walking.list_folder
+    list_opened = listing.list_opened
 
-    def refuse(root: ArchiveRoot, relative: bytes = b"") -> object:
+    def refuse(folder: int, root: FolderRoot, relative: bytes) -> object:
         if relative == b"box_00":
             raise PermissionError(13, "Permission denied")
-        return list_folder(root, relative)
+        return list_opened(folder, root, relative)
 
-    monkeypatch.setattr(walking, "list_folder", refuse)
+    monkeypatch.setattr(folders, "list_opened", refuse)
     summary = night(base)
     assert fates(summary) == {"unlisted": 5, "known": 1}
     assert (summary.missing, summary.outcome) == (0, ExitCode.FINISHED_WITH_FAILURES)

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
+from vin_batch.records import CardRef, Place
 from vin_batch.vin.alphabet import VIN_LENGTH
 
 IMAGE_SUFFIXES: Final = frozenset(
     (b"png", b"jpg", b"jpeg", b"jpe", b"tif", b"tiff", b"bmp", b"webp")
 )
 
+PACK_SUFFIX: Final = b".tar"
+INDEX_SUFFIX: Final = b".index.jsonl"
+"""What the index of a pack has behind the name of the pack."""
+PACKS_FOLDER: Final = b"packs"
+"""Packs in a folder of this name count as unpacked in the folder above."""
+
 ROOT_CARD_ID: Final = "."
 """Card id of the archive root itself, where it holds images directly."""
 LISTING_DIGEST_BYTES: Final = 8
+
+REMEMBERED_NAMES: Final = 4096
+_VISIBLE_IMAGES: Final[dict[str, bytes]] = {}
 
 _LAST_NUMBER: Final = re.compile(rb"([0-9]+)[^0-9]*\Z")
 _ESCAPE: Final = re.compile(r"\\x([0-9a-f]{2})")
@@ -46,9 +58,48 @@ def is_image_name(name: bytes) -> bool:
     return bool(dot and stem) and suffix.lower() in IMAGE_SUFFIXES
 
 
+def visible_image(entry: str) -> bytes | None:
+    """Name of a directory entry in bytes, where it is that of a visible image.
+
+    Remembered, because most cards of an archive name their files alike.
+    """
+    name = _VISIBLE_IMAGES.get(entry)
+    if name is None:
+        raw = os.fsencode(entry)
+        if not is_image_name(raw) or is_hidden(raw):
+            return None
+        name = raw
+        if len(_VISIBLE_IMAGES) < REMEMBERED_NAMES:
+            _VISIBLE_IMAGES[entry] = name
+    return name
+
+
 def is_hidden(name: bytes) -> bool:
     """Tell whether a file manager would hide this name."""
     return name.startswith(b".")
+
+
+def is_pack_name(name: bytes) -> bool:
+    """Tell whether a file is taken for a pack of cards."""
+    return name.endswith(PACK_SUFFIX) and not is_hidden(name)
+
+
+def is_pack_index(name: bytes) -> bool:
+    """Tell whether a file is taken for the index of a pack."""
+    return name.endswith(PACK_SUFFIX + INDEX_SUFFIX) and not is_hidden(name)
+
+
+def pack_base(pack: bytes) -> bytes:
+    """Folder into which a pack counts as unpacked.
+
+    It is the folder where the pack lies, or the one above if that is called ``packs``.
+
+    Args:
+        pack: Path of the pack below the archive root.
+    """
+    folder = pack.rpartition(b"/")[0]
+    above, _, name = folder.rpartition(b"/")
+    return above if name == PACKS_FOLDER else folder
 
 
 def box_number(name: bytes) -> int | None:
@@ -92,11 +143,13 @@ def listing_digest(names: Iterable[bytes]) -> str:
 
     Names only: sizes and times change when an archive is copied, the work does not.
     """
-    hasher = hashlib.blake2b(digest_size=LISTING_DIGEST_BYTES)
-    for name in sorted(names):
-        hasher.update(name)
-        hasher.update(b"\0")
-    return hasher.hexdigest()
+    return _digest_of(tuple(sorted(names)))
+
+
+@lru_cache(maxsize=256)
+def _digest_of(names: tuple[bytes, ...]) -> str:
+    text = b"".join([name + b"\0" for name in names])
+    return hashlib.blake2b(text, digest_size=LISTING_DIGEST_BYTES).hexdigest()
 
 
 def card_id_of(path: bytes) -> str:
@@ -110,6 +163,8 @@ def card_id_of(path: bytes) -> str:
     """
     if not path:
         return ROOT_CARD_ID
+    if path.isascii() and b"\\" not in path:
+        return path.decode("ascii")
     text = path.decode("utf-8", "surrogateescape")
     text = _NEEDS_ESCAPE.sub(r"\\x5c", text)
     return "".join(
@@ -134,6 +189,24 @@ def path_of(card_id: str) -> bytes:
 def plain_bytes_of(card_id: str) -> bytes:
     """The path that an id expresses when it is taken literally."""
     return b"" if card_id == ROOT_CARD_ID else card_id.encode()
+
+
+def relative_path(ref: CardRef) -> bytes:
+    """Path of a card below the archive root, as the file system spells it."""
+    return plain_bytes_of(ref.card_id) if ref.path is None else ref.path
+
+
+def ref_of(relative: bytes, digest: str, place: Place | None = None) -> CardRef:
+    """Describe a card.
+
+    Args:
+        relative: Its path below the archive root.
+        digest: Of its listing.
+        place: Where it lies in a pack.
+    """
+    card_id = card_id_of(relative)
+    literal = plain_bytes_of(card_id) == relative
+    return CardRef(card_id, None if literal else relative, digest, place)
 
 
 def order_key(path: bytes) -> tuple[bytes, ...]:

@@ -1,123 +1,35 @@
-"""One streaming, sorted pass over an archive of card folders."""
+"""One streaming, sorted pass over an archive of card folders and packs."""
 
 from __future__ import annotations
 
-import errno
-import os
-import stat
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from vin_batch.archive.beneath import opened_folder
+from vin_batch.archive.card_files import CardFiles, Stamps
+from vin_batch.archive.listing import Listing
 from vin_batch.archive.names import (
+    INDEX_SUFFIX,
+    PACKS_FOLDER,
     card_id_of,
-    is_hidden,
-    is_image_name,
-    listing_digest,
-    plain_bytes_of,
+    order_key,
+    pack_base,
 )
+from vin_batch.archive.packed import read_packed, stamp_packed
+from vin_batch.archive.packs import FoundPack, PackedCard, open_pack, scratch_folder
+from vin_batch.archive.roots import ArchiveRoot
+from vin_batch.archive.source import Tree, tree_of
+from vin_batch.archive.totals import WalkTotals
 from vin_batch.errors import ArchiveError
 from vin_batch.records import CardRef
 
-MAX_EXAMPLES: Final = 20
-"""Paths of unreadable folders that are kept by name; the rest are only counted."""
-MAX_EXAMPLE_LENGTH: Final = 300
-"""Characters of such a path that are kept, its end; a hostile one may have 100,000."""
+There = Listing | PackedCard
+"""What lies at a path of the archive."""
 
-DEVICE_ERRORS: Final = frozenset(
-    (errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN,
-     errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EREMOTEIO, errno.ENOMEM, errno.EMFILE,
-     errno.ENFILE)
-)  # fmt: skip
-"""Errors that say nothing about a folder, but that the disk, the network or the machine is not
-well: what is found then is not the archive."""
-
-
-@dataclass(frozen=True, slots=True)
-class ArchiveRoot:
-    """Where an archive lies; small enough to travel to every worker.
-
-    Attributes:
-        path: The root as given, absolute.
-        real: The root with every symbolic link resolved.
-    """
-
-    path: bytes
-    real: bytes
-
-    def join(self, relative: bytes) -> bytes:
-        """Path of something below the root; the root itself for an empty path."""
-        return self.path + b"/" + relative if relative else self.path
-
-
-@dataclass(slots=True)
-class WalkTotals:
-    """What a walk passed by; filled while it runs.
-
-    Attributes:
-        cards: Card folders found.
-        image_files: Image files in them.
-        ignored_files: Other files, hidden ones among them.
-        empty_folders: Folders that hold neither images nor folders.
-        hidden_folders: Folders whose name starts with a dot; not walked.
-        links_skipped: Symbolic links that are broken, lead to folders or leave the archive.
-        unreadable_folders: Folders that could not be listed: their cards are missing.
-        unreadable_examples: The first of these, with the reason.
-        device_errors: Those among them that the disk or the network is to blame for.
-    """
-
-    cards: int = 0
-    image_files: int = 0
-    ignored_files: int = 0
-    empty_folders: int = 0
-    hidden_folders: int = 0
-    links_skipped: int = 0
-    unreadable_folders: int = 0
-    unreadable_examples: list[str] = field(default_factory=list)
-    device_errors: int = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        """The totals for JSON."""
-        return asdict(self)
-
-
-@dataclass(slots=True)
-class Listing:
-    """What one folder holds, hidden things and passed-by things only counted.
-
-    Attributes:
-        images: Names of image files.
-        links: Paths below the real root of the images behind those names that are links.
-        folders: Names of sub-folders.
-    """
-
-    images: list[bytes]
-    links: dict[bytes, bytes]
-    folders: list[bytes]
-    ignored_files: int = 0
-    hidden_folders: int = 0
-    links_skipped: int = 0
-
-
-def open_archive(path: str | os.PathLike[str]) -> ArchiveRoot:
-    """Check that an archive root is a folder that can be listed.
-
-    Raises:
-        ArchiveError: It is not.
-    """
-    absolute = os.path.abspath(os.fsencode(path))  # noqa: PTH100 - bytes, links kept
-    advice = "Check the path, that the archive is mounted, and that you may list it."
-    try:
-        with os.scandir(absolute):
-            pass
-    except FileNotFoundError:
-        raise ArchiveError(f"archive {os.fspath(path)} does not exist", advice) from None
-    except NotADirectoryError:
-        raise ArchiveError(f"archive {os.fspath(path)} is not a folder", advice) from None
-    except OSError as error:
-        raise ArchiveError(f"cannot list archive {os.fspath(path)}: {error}", advice) from error
-    return ArchiveRoot(absolute, os.path.realpath(absolute))
+Key = tuple[bytes, ...]
 
 
 def walk(root: ArchiveRoot, totals: WalkTotals | None = None) -> Iterator[CardRef]:
@@ -131,131 +43,185 @@ def walk(root: ArchiveRoot, totals: WalkTotals | None = None) -> Iterator[CardRe
         totals: Filled as the walk proceeds.
 
     Yields:
-        Cards, in an order that depends on the names alone.
+        Cards, in an order that depends on their paths alone.
+
+    Raises:
+        ArchiveError: A pack is damaged, or a card lies in two places.
     """
     totals = WalkTotals() if totals is None else totals
-    for relative, listing in walk_folders(root, totals):
-        if listing is not None and listing.images:
-            yield card_ref(relative, listing.images)
+    for relative, there in walk_folders(root, totals):
+        card = None if there is None else there.card(relative)
+        if card is not None:
+            yield card
 
 
-def walk_folders(root: ArchiveRoot, totals: WalkTotals) -> Iterator[tuple[bytes, Listing | None]]:
-    """Visit every folder, in the order of ``walk``.
+def walk_folders(
+    root: ArchiveRoot, totals: WalkTotals
+) -> Iterator[tuple[bytes, Listing | PackedCard | None]]:
+    """Visit every folder and every packed card, in the order of ``walk``.
+
+    A pack counts as unpacked in the folder where it lies, or in the one above if that is
+    called ``packs``.
 
     Args:
         root: The archive.
         totals: Filled as the walk proceeds.
 
     Yields:
-        Path below the root, and what the folder holds; None where it could not be listed.
+        Path below the root, and what lies there; None for a folder that could not be listed.
+
+    Raises:
+        ArchiveError: A pack is damaged, or a card lies in two places.
     """
-    stack: list[Iterator[bytes]] = [iter((b"",))]
-    while stack:
-        relative = next(stack[-1], None)
-        if relative is None:
-            stack.pop()
-            continue
-        try:
-            listing = list_folder(root, relative)
-        except OSError as error:
-            _note_unreadable(totals, relative, error)
-            yield relative, None
-            continue
-        _count(totals, listing)
-        yield relative, listing
-        if listing.folders:
-            stack.append(_children(relative, sorted(listing.folders)))
+    tree = tree_of(root)
+    with _Packs(tree, totals) as packs:
+        for relative, listing in tree.listings(totals):
+            if packs.waiting:
+                yield from packs.cards_before(order_key(relative))
+            yield relative, listing
+            if listing is None:
+                continue
+            if listing.packs or PACKS_FOLDER in listing.folders:
+                packs.open_those_of(relative, listing)
+            if packs.waiting:
+                packs.note_folder(relative, listing)
+        yield from packs.cards_before(None)
 
 
-def card_ref(relative: bytes, images: list[bytes]) -> CardRef:
-    """Describe the card in a folder."""
-    card_id = card_id_of(relative)
-    literal = plain_bytes_of(card_id) == relative
-    return CardRef(card_id, None if literal else relative, listing_digest(images))
+def read_card(root: ArchiveRoot, ref: CardRef) -> CardFiles:
+    """Read the box files of a card.
+
+    A card that the system refuses to list gives 17 unreadable boxes; a file that it refuses
+    to give becomes one.
+
+    Raises:
+        ListingChangedError: Files were added, removed or renamed since the walk.
+    """
+    tree = tree_of(root)
+    return tree.read(ref) if ref.place is None else read_packed(tree.packs, ref, ref.place)
 
 
-def relative_path(ref: CardRef) -> bytes:
-    """Path of a card below the archive root, as the file system spells it."""
-    return plain_bytes_of(ref.card_id) if ref.path is None else ref.path
+def stamp_card(root: ArchiveRoot, ref: CardRef) -> Stamps:
+    """Sizes and times of the box files of a card, without reading them.
+
+    Raises:
+        ListingChangedError: Files were added, removed or renamed since the walk.
+    """
+    tree = tree_of(root)
+    return tree.stamp(ref) if ref.place is None else stamp_packed(tree.packs, ref, ref.place)
 
 
-def list_folder(root: ArchiveRoot, relative: bytes = b"") -> Listing:
-    """List one folder; no file is opened and, links apart, none is looked up.
+def stamp_listed(root: ArchiveRoot, relative: bytes, there: There) -> Stamps:
+    """Sizes and times of the box files of a card that was just walked.
 
     Args:
         root: The archive.
-        relative: Path of the folder below it.
+        relative: Path of the card below it.
+        there: What lies there.
 
-    Raises:
-        OSError: The folder cannot be listed completely, or is reached through a link.
+    Returns:
+        As ``stamp_card``; None for a file that is gone by now.
     """
-    with opened_folder(root.path, relative) as folder:
-        return list_opened(folder, root, relative)
+    if isinstance(there, Listing):
+        return tree_of(root).stamp_listed(relative, there)
+    return stamp_card(root, there.ref)
 
 
-def list_opened(folder: int, root: ArchiveRoot, relative: bytes) -> Listing:
-    """List a folder that is open for listing; see ``list_folder``."""
-    listing = Listing([], {}, [])
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            _sort_in(listing, entry, root, relative)
-    return listing
+def changed_ns(root: ArchiveRoot, relative: bytes, there: There) -> int | None:
+    """When the folder of a walked card was changed, ns since 1970; None for a packed one."""
+    return tree_of(root).changed_ns(relative) if isinstance(there, Listing) else None
 
 
-def _sort_in(listing: Listing, entry: os.DirEntry[str], root: ArchiveRoot, relative: bytes) -> None:
-    name = os.fsencode(entry.name)
-    if entry.is_symlink():
-        target = None
-        if is_image_name(name) and not is_hidden(name):
-            target = _target_inside(root.join(relative) + b"/" + name, root.real)
-        if target is None:
-            listing.links_skipped += 1
-            return
-        listing.links[name] = target
-        listing.images.append(name)
-    elif entry.is_dir(follow_symlinks=False):
-        if is_hidden(name):
-            listing.hidden_folders += 1
-        else:
-            listing.folders.append(name)
-    elif is_image_name(name) and not is_hidden(name):
-        listing.images.append(name)
-    else:
-        listing.ignored_files += 1
+def holds(root: ArchiveRoot, relative: bytes, there: There, name: bytes) -> bool | None:
+    """Tell whether the folder of a walked card holds a file; None for a packed card."""
+    return tree_of(root).holds(relative, name) if isinstance(there, Listing) else None
 
 
-def _target_inside(link: bytes, real_root: bytes) -> bytes | None:
-    """Path below the real root of the regular file that a link leads to."""
-    prefix = real_root.rstrip(b"/") + b"/"
-    target = os.path.realpath(link)
-    if not target.startswith(prefix):
-        return None
-    try:
-        return target.removeprefix(prefix) if stat.S_ISREG(os.lstat(target).st_mode) else None
-    except OSError:
-        return None
+def expect_cards(root: ArchiveRoot, refs: Sequence[CardRef]) -> None:
+    """Tell the archive which cards are read next, so that a distant one can read ahead."""
+    tree_of(root).expect(refs)
 
 
-def _children(relative: bytes, names: list[bytes]) -> Iterator[bytes]:
-    prefix = relative + b"/" if relative else b""
-    return (prefix + name for name in names)
+@dataclass(slots=True)
+class _Packs:
+    """Packs that were met, and whose cards are still to come."""
 
+    tree: Tree
+    totals: WalkTotals
+    waiting: list[tuple[Key, int, FoundPack | Iterator[PackedCard], PackedCard | None]] = field(
+        default_factory=list
+    )
+    _numbers: Iterator[int] = field(default_factory=count)
+    _scratch: TemporaryDirectory[str] | None = None
+    _last: tuple[Key, str] | None = None
 
-def _count(totals: WalkTotals, listing: Listing) -> None:
-    totals.cards += bool(listing.images)
-    totals.image_files += len(listing.images)
-    totals.ignored_files += listing.ignored_files
-    totals.hidden_folders += listing.hidden_folders
-    totals.links_skipped += listing.links_skipped
-    totals.empty_folders += not (listing.images or listing.folders)
+    def __enter__(self) -> _Packs:
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        if self._scratch is not None:
+            self._scratch.cleanup()
 
-def _note_unreadable(totals: WalkTotals, relative: bytes, error: OSError) -> None:
-    totals.unreadable_folders += 1
-    totals.device_errors += error.errno in DEVICE_ERRORS
-    if len(totals.unreadable_examples) < MAX_EXAMPLES:
-        totals.unreadable_examples.append(f"{_shortened(card_id_of(relative))}: {error.strerror}")
+    def open_those_of(self, relative: bytes, listing: Listing) -> None:
+        """Open the packs that count as unpacked in a folder."""
+        prefix = relative + b"/" if relative else b""
+        self._open(prefix, listing, relative)
+        if PACKS_FOLDER in listing.folders:
+            below = prefix + PACKS_FOLDER
+            try:
+                inner = self.tree.listing(below)
+            except OSError:
+                return  # The walk comes there, too, and counts it.
+            self._open(below + b"/", inner, relative)
 
+    def _open(self, prefix: bytes, listing: Listing, base: bytes) -> None:
+        indexes = set(listing.indexes)
+        for name in sorted(listing.packs):
+            if pack_base(prefix + name) != base:
+                continue
+            if self._scratch is None:
+                self._scratch = scratch_folder()
+            found = open_pack(
+                self.tree.packs,
+                prefix + name,
+                name + INDEX_SUFFIX in indexes,
+                Path(self._scratch.name),
+                self.totals,
+            )
+            if found.facts.cards:
+                key = order_key(found.first)
+                heapq.heappush(self.waiting, (key, next(self._numbers), found, None))
 
-def _shortened(path: str) -> str:
-    return path if len(path) <= MAX_EXAMPLE_LENGTH else "…" + path[1 - MAX_EXAMPLE_LENGTH :]
+    def note_folder(self, relative: bytes, listing: Listing) -> None:
+        """Remember a card that is a folder: none of the same path may follow."""
+        if listing.images:
+            self._last = order_key(relative), "as a folder"
+
+    def cards_before(self, limit: Key | None) -> Iterator[tuple[bytes, PackedCard]]:
+        """Packed cards that come before a path; all that are left for None."""
+        while self.waiting and (limit is None or self.waiting[0][0] < limit):
+            key, number, source, card = heapq.heappop(self.waiting)
+            if isinstance(source, FoundPack):
+                source = source.cards()
+            else:
+                assert card is not None
+                self._refuse_twice(key, card)
+                self.totals.cards += 1
+                self.totals.packed_cards += 1
+                self.totals.image_files += card.images
+                self.totals.ignored_files += card.ref.place.ignored_files if card.ref.place else 0
+                yield card.relative, card
+            following = next(source, None)
+            if following is not None:
+                entry = (order_key(following.relative), number, source, following)
+                heapq.heappush(self.waiting, entry)
+
+    def _refuse_twice(self, key: Key, card: PackedCard) -> None:
+        assert card.ref.place is not None
+        where = f"in {card_id_of(card.ref.place.pack)}"
+        if self._last is not None and self._last[0] == key:
+            raise ArchiveError(
+                f"card {card.ref.card_id} is there twice: {self._last[1]} and {where}",
+                "Nobody can tell which of them is right: move one of the two out of the archive.",
+            )
+        self._last = key, where

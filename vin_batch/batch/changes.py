@@ -97,7 +97,8 @@ def compare_listings(planned: Iterable[CardRef], found: Iterable[CardRef]) -> Ch
             changes.note("added", right.card_id)
             right = next(new, None)
         else:
-            changes.note("with other files", left.card_id)
+            moved = left.digest == right.digest
+            changes.note("in another place" if moved else "with other files", left.card_id)
             left, right = next(old, None), next(new, None)
     return changes
 
@@ -117,7 +118,9 @@ def card_stamps_digest(stamps: Sequence[FileStamp | None]) -> bytes:
 
 def _stamps_text(stamps: Sequence[FileStamp | None]) -> bytes:
     return b"".join(
-        b"-" if stamp is None else b"%d:%d:%b\0" % (stamp.size, stamp.mtime_ns, stamp.name)
+        b"-"
+        if stamp is None
+        else b"%d:%d:%b\0%b" % (stamp.size, stamp.mtime_ns, stamp.name, stamp.tag)
         for stamp in stamps
     )
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from vin_batch.archive import ArchiveRoot, card_ref, list_folder, open_archive
+from vin_batch.archive import list_folder, open_folders
 from vin_batch.batch.pack import Prepare, ShardTask, pack_shard
 from vin_batch.batch.score import Judge, score
 from vin_batch.classifier.base import Classifier
@@ -29,14 +29,14 @@ def read_folder(folder: str | os.PathLike[str], prepare: Prepare) -> CardPack:
     Raises:
         ArchiveError: The folder cannot be listed, holds no image, or changes meanwhile.
     """
-    root: ArchiveRoot = open_archive(folder)
-    images = list_folder(root).images
-    if not images:
+    root = open_folders(folder)
+    card = list_folder(root).card(b"")
+    if card is None:
         raise ArchiveError(
             f"{os.fspath(folder)} holds no image",
             "Give card folders: folders that hold image files themselves.",
         )
-    result = pack_shard(ShardTask(root, 0, (card_ref(b"", images),), prepare))
+    result = pack_shard(ShardTask(root, 0, (card,), prepare))
     if result.pack is None:
         raise ArchiveError(f"{os.fspath(folder)} changed while it was read", "Read it again.")
     return replace(result.pack, card_ids=(Path(folder).as_posix(),))

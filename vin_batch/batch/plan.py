@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -17,7 +17,7 @@ from vin_batch.batch.atomic import atomic_file, disk_errors
 from vin_batch.batch.rundir import RunDir
 from vin_batch.classifier.model_card import sha256_of
 from vin_batch.errors import DiskError
-from vin_batch.records import CardRef
+from vin_batch.records import CardRef, Place
 
 PLAN_SCHEMA: Final = pa.schema(
     [
@@ -25,10 +25,20 @@ PLAN_SCHEMA: Final = pa.schema(
         pa.field("card_id", pa.string(), nullable=False),
         pa.field("path", pa.binary()),
         pa.field("digest", pa.string(), nullable=False),
+        pa.field("pack", pa.binary()),
+        pa.field("offset", pa.int64()),
+        pa.field("length", pa.int64()),
+        pa.field("ignored_files", pa.int32()),
     ],
-    metadata={b"vin_batch.plan_schema": b"1"},
+    metadata={b"vin_batch.plan_schema": b"2"},
 )
-"""Columns of ``plan.parquet``. One row group per shard, so that a shard loads alone."""
+"""Columns of ``plan.parquet``. One row group per shard, so that a shard loads alone. The last
+four say where a packed card lies and are null for a folder; ``shard_digest`` leaves them out,
+because packing an archive changes no reading."""
+
+FIRST_PLAN_SCHEMA: Final = pa.schema(list(PLAN_SCHEMA)[:4])
+"""Columns of plans from before there were packs."""
+PLACE_COLUMNS: Final = ("pack", "offset", "length", "ignored_files")
 
 DIGEST_BYTES: Final = 16
 _DAMAGED: Final = "Restore plan.parquet from a backup, or start again in a new RUN_DIR."
@@ -104,11 +114,14 @@ class Plan:
 
     run: RunDir
     _file: Any = field(init=False, repr=False)
+    _with_places: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         with _damage(self.run):
             self._file = pq.ParquetFile(self.run.plan)
-            if not self._file.schema_arrow.equals(PLAN_SCHEMA):
+            schema = self._file.schema_arrow
+            self._with_places = schema.equals(PLAN_SCHEMA)
+            if not self._with_places and not schema.equals(FIRST_PLAN_SCHEMA):
                 raise DiskError(f"{self.run.plan} has another schema", _DAMAGED)
 
     @property
@@ -132,8 +145,11 @@ class Plan:
             DiskError: The plan is damaged.
         """
         with _damage(self.run):
-            table = self._file.read_row_group(shard, columns=["card_id", "path", "digest"])
-        columns = (table.column(name).to_pylist() for name in ("card_id", "path", "digest"))
+            table = self._file.read_row_group(shard)
+        columns = [table.column(name).to_pylist() for name in ("card_id", "path", "digest")]
+        if not self._with_places or table.column("pack").null_count == table.num_rows:
+            return tuple(CardRef(*row) for row in zip(*columns, strict=True))
+        columns.append(_places(table))
         return tuple(CardRef(*row) for row in zip(*columns, strict=True))
 
     def __iter__(self) -> Iterator[CardRef]:
@@ -153,8 +169,31 @@ def _to_table(shard: int, rows: list[CardRef]) -> pa.Table:
         pa.array([card.card_id for card in rows], pa.string()),
         pa.array([card.path for card in rows], pa.binary()),
         pa.array([card.digest for card in rows], pa.string()),
+        *_place_arrays([card.place for card in rows]),
     ]
     return pa.table(columns, schema=PLAN_SCHEMA)
+
+
+def place_values(place: Place | None) -> tuple[bytes | int | None, ...]:
+    """What ``PLACE_COLUMNS`` hold of one card."""
+    if place is None:
+        return (None,) * len(PLACE_COLUMNS)
+    return place.pack, place.offset, place.length, place.ignored_files
+
+
+def _place_arrays(places: Sequence[Place | None]) -> list[pa.Array]:
+    types = [PLAN_SCHEMA.field(name).type for name in PLACE_COLUMNS]
+    if not any(places):
+        return [pa.nulls(len(places), each) for each in types]
+    columns = zip(*map(place_values, places), strict=True)
+    return [pa.array(values, each) for values, each in zip(columns, types, strict=True)]
+
+
+def _places(table: pa.Table) -> list[Place | None]:
+    columns = (table.column(name).to_pylist() for name in PLACE_COLUMNS)
+    return [
+        None if pack is None else Place(pack, *rest) for pack, *rest in zip(*columns, strict=True)
+    ]
 
 
 @contextmanager

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from vin_batch.archive.names import order_key
-from vin_batch.archive.walk import relative_path
+from vin_batch.archive.names import order_key, relative_path
 from vin_batch.batch.atomic import temporaries
 from vin_batch.batch.ledger import RunRecord, load_run, output_problem, readings_digest
 from vin_batch.batch.lock import is_held

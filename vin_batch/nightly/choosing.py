@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from vin_batch.archive import ArchiveRoot, WalkTotals
 from vin_batch.batch.atomic import disk_errors
+from vin_batch.batch.plan import PLACE_COLUMNS, PLAN_SCHEMA, place_values
 from vin_batch.errors import ArchiveError
 from vin_batch.nightly.catalogue import (
     CATALOGUE_SCHEMA,
@@ -24,7 +25,7 @@ from vin_batch.nightly.catalogue import (
 from vin_batch.nightly.looking import Settling, find
 from vin_batch.nightly.nightdir import NightDir
 from vin_batch.nightly.selection import SELECTED, Fate, Judged, KnownCard, Rules, judge, quotas
-from vin_batch.records import CardRef
+from vin_batch.records import CardRef, Place
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ _SELECTION_SCHEMA: Final = pa.schema(
         pa.field("path", pa.binary()),
         pa.field("digest", pa.string(), nullable=False),
         pa.field("fate", pa.string(), nullable=False),
+        *(PLAN_SCHEMA.field(name) for name in PLACE_COLUMNS),
     ]
 )
 _KNOWN_COLUMNS: Final = (
@@ -160,10 +162,11 @@ def _selected(path: Path, left: dict[Fate, int]) -> Iterator[CardRef]:
     with disk_errors("read", path), pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             columns = file.read_row_group(group).to_pydict()
-            for card_id, raw, digest, fate in zip(*columns.values(), strict=True):
+            for card_id, raw, digest, fate, pack, *rest in zip(*columns.values(), strict=True):
                 if left[Fate(fate)]:
                     left[Fate(fate)] -= 1
-                    yield CardRef(card_id, raw, digest)
+                    place = None if pack is None else Place(pack, *rest)
+                    yield CardRef(card_id, raw, digest, place)
 
 
 def _note(findings: Findings, judged: Judged, tonight: str) -> None:
@@ -245,7 +248,8 @@ class _SelectionFile:
     def _add(self, judged: Judged) -> None:
         assert judged.found is not None
         found = judged.found
-        self._rows.append((found.card_id, found.path, found.digest, judged.fate.value))
+        row = (found.card_id, found.path, found.digest, judged.fate.value)
+        self._rows.append((*row, *place_values(found.place)))
         if len(self._rows) == ROWS:
             with disk_errors("write", self._path):
                 self._flush()

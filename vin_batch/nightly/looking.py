@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 
 from vin_batch.archive import (
     ArchiveRoot,
     FileStamp,
-    Listing,
     ListingChangedError,
+    There,
     WalkTotals,
-    card_ref,
+    changed_ns,
+    holds,
     read_card,
     stamp_listed,
     walk_folders,
@@ -64,35 +63,39 @@ class CardLook:
     Args:
         root: The archive.
         relative: Path of the card below it.
-        listing: What its folder holds.
+        there: Its folder, or its place in a pack.
         ref: The card.
         settling: When it counts as complete.
     """
 
-    __slots__ = ("_listing", "_ref", "_relative", "_root", "_settling", "_stamps")
+    __slots__ = ("_ref", "_relative", "_root", "_settling", "_stamps", "_there")
 
     def __init__(
-        self, root: ArchiveRoot, relative: bytes, listing: Listing, ref: CardRef, settling: Settling
+        self, root: ArchiveRoot, relative: bytes, there: There, ref: CardRef, settling: Settling
     ) -> None:
         self._root = root
         self._relative = relative
-        self._listing = listing
+        self._there = there
         self._ref = ref
         self._settling = settling
         self._stamps: tuple[FileStamp | None, ...] | None = None
 
     def settled(self) -> bool:
-        """Tell whether nobody seems to be writing the card."""
+        """Tell whether nobody seems to be writing the card.
+
+        Markers are for folders; a pack has its name only when it is whole.
+        """
         rule = self._settling
-        if rule.complete_marker and not self._has(rule.complete_marker):
+        if rule.complete_marker and self._has(rule.complete_marker) is False:
             return False
         if rule.busy_marker and self._has(rule.busy_marker):
             return False
         if not rule.seconds:
             return True
         times = [stamp.mtime_ns for stamp in self._seen() if stamp is not None]
-        with suppress(OSError):
-            times.append(os.lstat(self._root.join(self._relative)).st_mtime_ns)
+        changed = changed_ns(self._root, self._relative, self._there)
+        if changed is not None:
+            times.append(changed)
         return all(map(rule.is_quiet, times))
 
     def stamps(self) -> bytes:
@@ -108,11 +111,11 @@ class CardLook:
 
     def _seen(self) -> tuple[FileStamp | None, ...]:
         if self._stamps is None:
-            self._stamps = stamp_listed(self._root, self._relative, self._listing)
+            self._stamps = stamp_listed(self._root, self._relative, self._there)
         return self._stamps
 
-    def _has(self, name: bytes) -> bool:
-        return os.path.lexists(self._root.join(self._relative) + b"/" + name)
+    def _has(self, name: bytes) -> bool | None:
+        return holds(self._root, self._relative, self._there, name)
 
 
 class NoLook:
@@ -148,11 +151,10 @@ def find(
     Yields:
         Cards, and folders that could not be listed, in the order of the walk.
     """
-    for relative, listing in walk_folders(root, totals):
+    for relative, there in walk_folders(root, totals):
         check()
-        if listing is None:
+        if there is None:
             yield Found(order_key(relative), card_id_of(relative), relative, None, _NO_LOOK)
-        elif listing.images:
-            ref = card_ref(relative, listing.images)
-            look = CardLook(root, relative, listing, ref, settling)
-            yield Found(order_key(relative), ref.card_id, ref.path, ref.digest, look)
+        elif (ref := there.card(relative)) is not None:
+            look = CardLook(root, relative, there, ref, settling)
+            yield Found(order_key(relative), ref.card_id, ref.path, ref.digest, look, ref.place)

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from vin_batch.nightly.catalogue import Key, key_of
+from vin_batch.records import Place
 
 
 class Fate(StrEnum):
@@ -65,6 +66,7 @@ class Found:
         path: See ``CardRef``.
         digest: Of its folder listing; None for a folder that could not be listed.
         look: For more questions about a card.
+        place: See ``CardRef``.
     """
 
     key: Key
@@ -72,6 +74,7 @@ class Found:
     path: bytes | None
     digest: str | None
     look: Look
+    place: Place | None = None
 
 
 @dataclass(slots=True)
