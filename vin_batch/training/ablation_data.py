@@ -18,7 +18,7 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from vin_batch.batch.atomic import atomic_file
+from vin_batch.batch.atomic import atomic_file, disk_errors
 from vin_batch.errors import UsageError
 from vin_batch.preprocess import IMAGE_SIDE, preprocess_image
 from vin_batch.records import BoxIssue
@@ -249,6 +249,8 @@ class Drawings:
             return
         self._load()  # and others while these were drawn
         rows = np.flatnonzero(self._drawn & self._store.characters)
+        with disk_errors("write", self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(self._path) as file:
             np.savez(
                 file,
