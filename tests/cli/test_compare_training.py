@@ -32,7 +32,8 @@ def test_variants_are_trained_once_and_shown(
 ) -> None:
     command = [
         "compare-training", "--data", str(data), *SMALL, "--writers", "people,strokes",
-        "--leave-out", "sheets", "--json", str(tmp_path / "r.json"), "--work", str(tmp_path / "work" / "drawn"),
+        "--leave-out", "sheets", "--json", str(tmp_path / "r.json"),
+        "--work", str(tmp_path / "work" / "drawn"),
     ]  # fmt: skip
     assert main(command) == ExitCode.DONE
     shown = capsys.readouterr().out
