@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -13,8 +14,6 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from psycopg.rows import dict_row
 
 from finished_run import VIN, reading, unreadable
@@ -22,7 +21,6 @@ from loader_runs import (
     AMERICAN,
     HOSTILE,
     awkward,
-    awkward_text,
     correct,
     correction,
     mixed,
@@ -32,17 +30,16 @@ from loader_runs import (
 from postgres_server import Server
 from register_rows import exact, expected, night, overlapping
 from vin_batch.batch.ledger import load_run
+from vin_batch.batch.receipts import Receipt
 from vin_batch.batch.rundir import RunDir
 from vin_batch.errors import UsageError
 from vin_batch.export import postgres, postgres_schema
 from vin_batch.export.contract import NAMES
-from vin_batch.export.copy_binary import copy_binary
-from vin_batch.export.load import LoadOptions, LoadOutcome, ShardRows
+from vin_batch.export.load import LoadOptions, LoadOutcome
 from vin_batch.export.package import export_package
 from vin_batch.export.postgres import export_postgres
 from vin_batch.export.postgres_connection import Cursor, DatabaseError, Destination, Session
-from vin_batch.export.rows import machine_rows
-from vin_batch.export.shards import open_finished, read_time
+from vin_batch.export.shards import FinishedRun
 from vin_batch.records import Reading, Status
 
 
@@ -76,30 +73,6 @@ def test_every_value_of_every_column_arrives_exactly(tmp_path: Path, register: D
     accepted = rows(register, "accepted_readings")
     assert {row["status"] for row in accepted} == {"accepted"}
     assert len(rows(register, "review_queue")) == len(found) - len(accepted)
-
-
-@given(
-    st.lists(st.tuples(awkward_text, st.floats(0, 1)), min_size=1, max_size=6,
-             unique_by=lambda row: row[0])
-)  # fmt: skip
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
-def test_any_name_arrives_exactly(
-    tmp_path_factory: pytest.TempPathFactory, server: Server, cards: list[tuple[str, float]]
-) -> None:
-    run = run_of(tmp_path_factory.mktemp("run") / "run", [[awkward(c, p) for c, p in cards]])
-    finished = open_finished(run.root)
-    receipt = finished.receipt(0)
-    table = machine_rows(finished.readings(receipt), read_time(receipt), 0)
-    with server.connect() as connection, connection.transaction(force_rollback=True):
-        connection.execute("CREATE TEMP TABLE t (card_id text, confidence float8, maker text)")
-        chosen = table.select(["card_id", "confidence", "maker"])
-        with (
-            connection.cursor() as cursor,
-            cursor.copy("COPY t FROM STDIN (FORMAT binary)") as copy,
-        ):
-            copy.write(copy_binary(chosen))
-        found = connection.execute("SELECT * FROM t").fetchall()
-    assert found == [tuple(row.values()) for row in chosen.to_pylist()]
 
 
 def test_a_second_load_changes_nothing(tmp_path: Path, register: Destination) -> None:
@@ -198,34 +171,40 @@ def test_an_unfinished_run_is_refused_unless_told(tmp_path: Path, register: Dest
 
 
 def kill_when_copied(
-    monkeypatch: pytest.MonkeyPatch, server: Server, times: int, at_row: int
+    monkeypatch: pytest.MonkeyPatch, server: Server, times: int, share: float
 ) -> list[int]:
     """Let the server end our backend in the middle of a COPY, the first few times."""
     killed: list[int] = []
     real = psycopg.Copy.write
 
     def write(self: psycopg.Copy, buffer: bytes) -> None:
-        lines = buffer.splitlines(keepends=True)
-        if len(killed) >= times or len(lines) <= at_row:
+        if len(killed) >= times:
             real(self, buffer)
             return
-        real(self, b"".join(lines[:at_row]))
+        cut = int(len(buffer) * share)
+        real(self, buffer[:cut])
         pid = self.connection.info.backend_pid
         killed.append(pid)
         with server.connect() as other:
             other.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
-        real(self, b"".join(lines[at_row:]))
+        real(self, buffer[cut:])
 
     monkeypatch.setattr(psycopg.Copy, "write", write)
     return killed
 
 
+@pytest.mark.parametrize("group", [1, 80, 1000])
 def test_a_backend_killed_in_the_middle_of_a_copy_costs_nothing(
-    tmp_path: Path, server: Server, register: Destination, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    server: Server,
+    register: Destination,
+    monkeypatch: pytest.MonkeyPatch,
+    group: int,
 ) -> None:
     run = run_of(tmp_path / "run", [mixed("a", 40), mixed("b", 40), mixed("c", 5)])
     monkeypatch.setattr("vin_batch.export.postgres_connection.FIRST_PAUSE", 0.0)
-    killed = kill_when_copied(monkeypatch, server, times=3, at_row=20)
+    monkeypatch.setattr(postgres, "GROUP_CARDS", group)
+    killed = kill_when_copied(monkeypatch, server, times=3, share=0.6)
     told: list[str] = []
     outcome = export_postgres(run.root, register, LoadOptions(tell=told.append))
     assert len(killed) == 3
@@ -239,18 +218,19 @@ def test_a_server_that_stays_away_leaves_whole_shards(
 ) -> None:
     run = run_of(tmp_path / "run", [mixed("a", 10), mixed("b", 10)])
     monkeypatch.setattr("vin_batch.export.postgres_connection.FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(postgres, "GROUP_CARDS", 10)
     with monkeypatch.context() as patch:
-        real = postgres._load_shard
+        real = postgres._load
 
-        def dies(cursor: Cursor, rows: ShardRows, text: bytes) -> bool:
-            loaded = bool(real(cursor, rows, text))
-            if rows.receipt.shard == 1:
+        def dies(cursor: Cursor, batch: postgres.Batch, finished: FinishedRun) -> set[int]:
+            entered = real(cursor, batch, finished)
+            if 1 in entered:
                 with server.connect() as other:
                     pid = cursor.connection.info.backend_pid
                     other.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
-            return loaded
+            return entered
 
-        patch.setattr(postgres, "_load_shard", dies)
+        patch.setattr(postgres, "_load", dies)
         with pytest.raises(DatabaseError, match="3 attempts"):
             export_postgres(run.root, register, LoadOptions(attempts=3))
     assert {row["shard"] for row in rows(register)} == {0}
@@ -270,7 +250,7 @@ def test_a_commit_whose_answer_was_lost_is_not_done_twice(
 
     def transaction(self: Session, work: Callable[[Cursor], object]) -> object:
         result = real(self, work)
-        if "_load_shard" in repr(work) and not lost:
+        if getattr(work, "func", None) is postgres._load and not lost:
             lost.append(result)
             self.close()
             result = real(self, work)
@@ -278,13 +258,13 @@ def test_a_commit_whose_answer_was_lost_is_not_done_twice(
 
     monkeypatch.setattr(Session, "transaction", transaction)
     outcome = export_postgres(run.root, register)
-    assert (lost, outcome.shards, outcome.stale) == ([True], 0, ())
+    assert (lost, outcome.shards, outcome.stale) == ([{0}], 0, ())
     assert exact(rows(register)).equals(exact(expected([run])))
     assert value(register, "SELECT count(*) FROM machine_readings_history") == 0
 
 
 def test_concurrent_loaders_of_overlapping_runs_do_not_disturb_each_other(
-    tmp_path: Path, register: Destination
+    tmp_path: Path, register: Destination, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def shards(seed: int) -> list[list[Reading]]:
         def one(number: int) -> Reading:
@@ -298,6 +278,7 @@ def test_concurrent_loaders_of_overlapping_runs_do_not_disturb_each_other(
 
     runs = [run_of(tmp_path / f"n{n}", shards(n), f"{n}" * 32, night(n)) for n in range(1, 5)]
     errors: list[BaseException] = []
+    monkeypatch.setattr(postgres, "GROUP_CARDS", 40)
 
     def work(run: RunDir) -> None:
         try:
@@ -358,8 +339,9 @@ def test_tables_of_another_version_are_refused(
 
 
 def test_a_name_too_long_for_an_index_is_refused_by_name(
-    tmp_path: Path, register: Destination
+    tmp_path: Path, register: Destination, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(postgres, "GROUP_CARDS", 1)
     run = run_of(tmp_path / "run", [[reading("a")], [reading("é" * 1301)]])
     with pytest.raises(UsageError, match="has 2602 bytes"):
         export_postgres(run.root, register)
@@ -518,26 +500,52 @@ def test_tls_is_demanded_when_told(tmp_path: Path, server: Server, schema: str) 
         Session(destination).transaction(lambda cursor: None)
 
 
-def test_memory_holds_two_shards_however_many_there_are(
+def test_memory_holds_few_shards_however_many_there_are(
     tmp_path: Path, register: Destination, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = run_of(tmp_path / "run", [[reading(f"{s}/{n}") for n in range(20)] for s in range(12)])
-    alive = {"now": 0, "most": 0}
+    alive: weakref.WeakSet[object] = weakref.WeakSet()
+    most: list[int] = []
     real = postgres._prepared
 
-    class Counted(bytes):
-        def __del__(self) -> None:
-            alive["now"] -= 1
+    class Counted(postgres.Batch):
+        __hash__ = object.__hash__
 
-    def prepared(*arguments: Any) -> tuple[ShardRows, bytes]:  # noqa: ANN401 - passed on
-        made, text = real(*arguments)
-        alive["now"] += 1
-        alive["most"] = max(alive.values())
-        return made, Counted(text)
+    def prepared(finished: FinishedRun, receipts: tuple[Receipt, ...]) -> postgres.Batch:
+        made = real(finished, receipts)
+        counted = Counted(made.receipts, made.ledger, made.data, made.ends)
+        alive.add(counted)
+        most.append(len(alive))
+        return counted
 
+    monkeypatch.setattr(postgres, "GROUP_CARDS", 20)
     monkeypatch.setattr(postgres, "_prepared", prepared)
     assert export_postgres(run.root, register).cards == 240
-    assert 1 <= alive["most"] <= 3
+    assert len(most) == 12
+    assert max(most) <= 3
+
+
+def test_of_shards_loaded_together_those_that_others_loaded_stay(
+    tmp_path: Path, register: Destination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shards = [mixed(name, 6) for name in "abcd"]
+    run = run_of(tmp_path / "run", shards, read_at=night(1))
+    rival = run_of(tmp_path / "rival", shards, read_at=night(1))
+    for shard in (0, 3):
+        rival.receipt(shard).unlink()
+    real = postgres._load_shards
+
+    def late(*arguments: Any) -> LoadOutcome:  # noqa: ANN401 - passed on
+        monkeypatch.setattr(postgres, "_load_shards", real)
+        export_postgres(rival.root, register, LoadOptions(partial=True))
+        return real(*arguments)
+
+    monkeypatch.setattr(postgres, "_load_shards", late)
+    outcome = export_postgres(run.root, register)
+    assert (outcome.shards, outcome.cards, outcome.shards_before) == (2, 12, 2)
+    assert exact(rows(register)).equals(exact(expected([run])))
+    assert value(register, "SELECT count(*) FROM machine_readings_history") == 0
+    assert value(register, "SELECT sum(cards) FROM loads") == 24
 
 
 def test_times_of_other_zones_are_the_same_instant(tmp_path: Path, register: Destination) -> None:

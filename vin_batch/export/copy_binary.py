@@ -86,7 +86,7 @@ def copy_binary(table: pa.Table) -> bytes:
     pieces = [_fixed(np.full((rows, 1), table.num_columns, ">i2"))]
     for column in table.columns:
         pieces += _field(column.combine_chunks())
-    return b"".join((_BEGIN, memoryview(content(_join(pieces))), _END))
+    return b"".join((_BEGIN, content(_join(pieces)).data, _END))
 
 
 def _field(array: pa.Array) -> list[pa.Array]:

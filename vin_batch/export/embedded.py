@@ -11,6 +11,7 @@ from vin_batch.corrections.records import Correction
 from vin_batch.errors import DiskError, UsageError
 from vin_batch.export.embedded_engines import Engine, open_engine, temporary_tables
 from vin_batch.export.load import (
+    Loading,
     LoadOptions,
     LoadOutcome,
     ShardRows,
@@ -106,34 +107,14 @@ def _add_corrections(database: Engine, corrections: Sequence[Correction]) -> int
 def _load_shards(
     database: Engine, finished: FinishedRun, added: int, options: LoadOptions
 ) -> LoadOutcome:
-    receipts = list(finished.receipts())
-    total = sum(receipt.cards for receipt in receipts)
-    known = dict(
-        database.fetch(
-            "SELECT shard, readings_sha256 FROM loads WHERE run_id = ?", [finished.record.run_id]
-        )
+    known = database.fetch(
+        "SELECT shard, readings_sha256 FROM loads WHERE run_id = ?", [finished.record.run_id]
     )
-    done = shards = cards = 0
-    stale = []
-    for receipt in receipts:
-        if known.get(receipt.shard) != receipt.readings_sha256:
-            loaded = _load_shard(database, shard_rows(finished, receipt))
-            if loaded is None:
-                stale.append(receipt.shard)
-            elif loaded:
-                shards += 1
-                cards += receipt.cards
-        done += receipt.cards
-        if options.progress:
-            options.progress(done, total)
-    return LoadOutcome(
-        run_id=finished.record.run_id,
-        shards=shards,
-        cards=cards,
-        shards_before=len(receipts) - shards - len(stale),
-        stale=tuple(stale),
-        corrections=added,
-    )
+    loading = Loading(finished, dict(known), options.progress)
+    for receipt in loading.missing:
+        loaded = _load_shard(database, shard_rows(finished, receipt))
+        loading.note(receipt, loaded=bool(loaded), stale=loaded is None)
+    return loading.outcome(added)
 
 
 def _load_shard(database: Engine, rows: ShardRows) -> bool | None:

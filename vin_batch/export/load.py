@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -74,6 +74,53 @@ class LoadOutcome:
     shards_before: int
     stale: tuple[int, ...]
     corrections: int
+
+
+class Loading:
+    """What is to be loaded, and what became of it so far.
+
+    Args:
+        finished: The run.
+        known: Digests of its shards that are in already, by number.
+        progress: Told how many cards are in, and of how many.
+    """
+
+    def __init__(
+        self,
+        finished: FinishedRun,
+        known: Mapping[int, str],
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        receipts = list(finished.receipts())
+        self.missing = [r for r in receipts if known.get(r.shard) != r.readings_sha256]
+        self._run_id = finished.record.run_id
+        self._shards = len(receipts)
+        self._total = sum(receipt.cards for receipt in receipts)
+        self._done = self._total - sum(receipt.cards for receipt in self.missing)
+        self._progress = progress
+        self._loaded: list[Receipt] = []
+        self._stale: list[int] = []
+
+    def note(self, receipt: Receipt, *, loaded: bool, stale: bool = False) -> None:
+        """Say what became of a missing shard: neither means that another loader had it."""
+        if loaded:
+            self._loaded.append(receipt)
+        elif stale:
+            self._stale.append(receipt.shard)
+        self._done += receipt.cards
+        if self._progress:
+            self._progress(self._done, self._total)
+
+    def outcome(self, corrections: int) -> LoadOutcome:
+        """What all of it came to."""
+        return LoadOutcome(
+            run_id=self._run_id,
+            shards=len(self._loaded),
+            cards=sum(receipt.cards for receipt in self._loaded),
+            shards_before=self._shards - len(self._loaded) - len(self._stale),
+            stale=tuple(self._stale),
+            corrections=corrections,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,36 +1,41 @@
 """Loads a run into PostgreSQL: every shard exactly once, all of it or nothing of it.
 
-In one transaction per shard, and one loader at a time, a line enters the ledger ``loads`` and
-the rows enter the tables: by COPY straight into ``machine_readings`` where all their cards are
-new, else by COPY into a temporary table and the rules of ``merge``. A shard whose line is
-there is not loaded again, so a repeated load changes nothing and a load that was interrupted
-anywhere goes on. Memory holds two shards.
+In one transaction for a few neighbouring shards, and one loader at a time, their lines enter
+the ledger ``loads`` and their rows the tables: by COPY straight into ``machine_readings``
+where no known card lies among theirs, else by COPY into a temporary table and the rules of
+``merge``. A shard whose line is there is not loaded again, so a repeated load changes nothing
+and a load that was interrupted anywhere goes on. While the server works on a transaction, the
+next one is made ready; memory holds two or three.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
+from vin_batch.batch.receipts import Receipt
 from vin_batch.corrections import layer
 from vin_batch.corrections.records import Correction
 from vin_batch.errors import UsageError
 from vin_batch.export import postgres_schema
 from vin_batch.export.copy_binary import copy_binary
 from vin_batch.export.load import (
+    Loading,
     LoadOptions,
     LoadOutcome,
     ShardRows,
+    ahead,
     corrections_table,
     load_values,
     run_values,
     shard_rows,
 )
-from vin_batch.export.load import ahead as prepared_ahead
 from vin_batch.export.merge import (
     CORRECTION_COLUMNS,
     INCOMING,
@@ -49,6 +54,9 @@ from vin_batch.export.postgres_connection import (
 )
 from vin_batch.export.shards import FinishedRun, open_finished
 
+GROUP_CARDS: Final = 8000
+"""Cards of a transaction, unless one shard has more: 7 MB on the way. A server far away, or a
+busy one, costs a pause per statement, and so not per shard."""
 LONGEST_CARD_ID: Final = 2600
 """Bytes of UTF-8; PostgreSQL indexes no longer text (a third of a page of 8 kB)."""
 _TEMPORARY: Final = (
@@ -59,12 +67,13 @@ _LOCK: Final = """
 SELECT pg_advisory_xact_lock(%s, oid::int4) FROM pg_namespace WHERE nspname = current_schema()
 """
 _LEDGER: Final = f"""
-INSERT INTO loads ({", ".join(LOAD_COLUMNS)}) VALUES (%s, %s, %s, %s, %s)
+INSERT INTO loads ({", ".join(LOAD_COLUMNS)})
+SELECT * FROM unnest(%s::text[], %s::int[], %s::text[], %s::int[], %s::timestamptz[])
 ON CONFLICT (run_id, shard) DO UPDATE SET
     readings_sha256 = excluded.readings_sha256, cards = excluded.cards,
     read_at = excluded.read_at, loaded_at = now(), loaded_by = session_user
 WHERE loads.readings_sha256 <> excluded.readings_sha256 AND loads.read_at <= excluded.read_at
-RETURNING run_id
+RETURNING shard
 """
 _NEIGHBOURS: Final = "SELECT 1 FROM machine_readings WHERE card_id BETWEEN %s AND %s LIMIT 1"
 _RUN: Final = f"""
@@ -76,6 +85,28 @@ INSERT INTO corrections ({", ".join(CORRECTION_COLUMNS)})
 SELECT {", ".join(CORRECTION_COLUMNS)} FROM incoming_corrections ORDER BY correction_id
 ON CONFLICT DO NOTHING
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Shards that are loaded together.
+
+    Attributes:
+        receipts: Their receipts.
+        ledger: Their lines, as ``LOAD_COLUMNS``.
+        data: Their rows, as ``copy_binary``.
+        ends: First and last of their cards by bytes.
+    """
+
+    receipts: tuple[Receipt, ...]
+    ledger: tuple[tuple[object, ...], ...]
+    data: bytes
+    ends: tuple[str, str]
+
+    @property
+    def cards(self) -> int:
+        """Number of cards."""
+        return sum(receipt.cards for receipt in self.receipts)
 
 
 def export_postgres(
@@ -143,35 +174,40 @@ def _load_shards(
     added: int,
     options: LoadOptions,
 ) -> LoadOutcome:
-    done = shards = cards = 0
-    receipts = list(finished.receipts())
-    total = sum(receipt.cards for receipt in receipts)
-    missing = [r for r in receipts if before.get(r.shard) != r.readings_sha256]
-    done = total - sum(receipt.cards for receipt in missing)
-    stale = []
-    for rows, text in prepared_ahead([partial(_prepared, finished, r) for r in missing]):
-        if session.transaction(partial(_load_shard, rows=rows, text=text)):
-            shards += 1
-            cards += rows.receipt.cards
-        elif session.transaction(partial(_is_stale, rows=rows)):
-            stale.append(rows.receipt.shard)
-        done += rows.receipt.cards
-        if options.progress:
-            options.progress(done, total)
-    return LoadOutcome(
-        run_id=finished.record.run_id,
-        shards=shards,
-        cards=cards,
-        shards_before=len(receipts) - shards - len(stale),
-        stale=tuple(stale),
-        corrections=added,
-    )
+    loading = Loading(finished, before, options.progress)
+    jobs = [partial(_prepared, finished, group) for group in _groups(loading.missing)]
+    for batch in ahead(jobs):
+        entered = session.transaction(partial(_load, batch=batch, finished=finished))
+        stale: set[int] = set()
+        if len(entered) < len(batch.receipts):
+            stale = session.transaction(partial(_stale, batch=batch)) - entered
+        for receipt in batch.receipts:
+            shard = receipt.shard
+            loading.note(receipt, loaded=shard in entered, stale=shard in stale)
+    return loading.outcome(added)
 
 
-def _prepared(finished: FinishedRun, receipt: object) -> tuple[ShardRows, bytes]:
-    rows = shard_rows(finished, receipt)  # type: ignore[arg-type]
-    _refuse_long_names(rows)
-    return rows, copy_binary(rows.table)
+def _groups(receipts: Sequence[Receipt]) -> Iterator[tuple[Receipt, ...]]:
+    """Neighbouring shards that are loaded together."""
+    group: list[Receipt] = []
+    for receipt in receipts:
+        if group and sum(r.cards for r in group) + receipt.cards > GROUP_CARDS:
+            yield tuple(group)
+            group = []
+        group.append(receipt)
+    if group:
+        yield tuple(group)
+
+
+def _prepared(finished: FinishedRun, receipts: tuple[Receipt, ...]) -> Batch:
+    shards = [shard_rows(finished, receipt) for receipt in receipts]
+    for rows in shards:
+        _refuse_long_names(rows)
+    table = pa.concat_tables([rows.table for rows in shards])
+    # Arrow and the collation "C" of the column both compare bytes.
+    ends = pc.min_max(table.column("card_id"))
+    ledger = tuple(load_values(rows) for rows in shards)
+    return Batch(receipts, ledger, copy_binary(table), (ends["min"].as_py(), ends["max"].as_py()))
 
 
 def _refuse_long_names(rows: ShardRows) -> None:
@@ -187,37 +223,38 @@ def _refuse_long_names(rows: ShardRows) -> None:
         )
 
 
-def _load_shard(cursor: Cursor, rows: ShardRows, text: bytes) -> bool:
-    """Load one shard; False where somebody loaded it before."""
-    cards = rows.receipt.cards
+def _load(cursor: Cursor, batch: Batch, finished: FinishedRun) -> set[int]:
+    """Load some shards; those that nobody had loaded before."""
     execute(cursor, _LOCK, postgres_schema.LOCK_CLASS)
-    execute(cursor, _LEDGER, *load_values(rows))
+    execute(cursor, _LEDGER, *map(list, zip(*batch.ledger, strict=True)))
+    entered = {shard for (shard,) in cursor.fetchall()}
+    if not entered:
+        return entered
+    if len(entered) < len(batch.receipts):
+        batch = _prepared(finished, tuple(r for r in batch.receipts if r.shard in entered))
+    execute(cursor, _NEIGHBOURS, *batch.ends)
     if cursor.fetchone() is None:
-        return False
-    # Arrow and the collation "C" of the column both compare bytes.
-    ends = pc.min_max(rows.table.column("card_id"))
-    execute(cursor, _NEIGHBOURS, ends["min"].as_py(), ends["max"].as_py())
-    if cursor.fetchone() is None:
-        _copy(cursor, "machine_readings", READING_COLUMNS, text, cards)
-        return True
-    _copy(cursor, INCOMING, READING_COLUMNS, text, cards)
+        _copy(cursor, "machine_readings", READING_COLUMNS, batch.data, batch.cards)
+        return entered
+    _copy(cursor, INCOMING, READING_COLUMNS, batch.data, batch.cards)
     counts = {statement: execute(cursor, statement).rowcount for statement in MERGE}
     merged = sum(counts[statement] for statement in PLACED)
-    if merged != cards:
+    if merged != batch.cards:
         raise DatabaseError(
-            f"shard {rows.receipt.shard}: {merged} of {cards} cards were merged; rolled back",
+            f"shards {sorted(entered)}: {merged} of {batch.cards} cards were merged; rolled back",
             "Check triggers and rules on machine_readings.",
         )
-    return True
+    return entered
 
 
-def _is_stale(cursor: Cursor, rows: ShardRows) -> bool:
+def _stale(cursor: Cursor, batch: Batch) -> set[int]:
+    """Shards of which the ledger has other readings."""
     execute(
-        cursor, "SELECT readings_sha256 FROM loads WHERE run_id = %s AND shard = %s",
-        rows.receipt.run_id, rows.receipt.shard,
+        cursor, "SELECT shard, readings_sha256 FROM loads WHERE run_id = %s AND shard = ANY(%s)",
+        batch.receipts[0].run_id, [receipt.shard for receipt in batch.receipts],
     )  # fmt: skip
-    found = cursor.fetchone()
-    return found is not None and found[0] != rows.receipt.readings_sha256
+    there = dict(cursor.fetchall())
+    return {r.shard for r in batch.receipts if there[r.shard] != r.readings_sha256}
 
 
 def _copy(cursor: Cursor, table: str, columns: Sequence[str], data: bytes, rows: int) -> None:
