@@ -1,7 +1,7 @@
 #!/bin/sh
 # Trains the shipped model: sh jobs/train_default.sh DATA [OUT]
-# DATA holds train/*.npz, evaluate/*.npz and, for the third and fourth stage, fonts/. Perhaps two
-# and a half hours on two idle cores; interrupted, the same command goes on. The same files and
+# DATA holds train/*.npz, evaluate/*.npz and, from the third stage on, fonts/. Perhaps four and
+# a half hours on two idle cores; interrupted, the same command goes on. The same files and
 # versions draw the same images; the weights agree only as far as parallel floating-point sums do.
 set -eu
 data=${1:?usage: sh jobs/train_default.sh DATA [OUT]}
@@ -9,13 +9,26 @@ out=${2:-models/default}
 jobs=$(dirname "$0")
 vin_batch=${VIN_BATCH:-vin-batch}
 stages=$(dirname "$out")/.$(basename "$out")-stages
-start=
-for stage in 1 2 3 4; do
-  if [ ! -f "$stages/$stage/README.md" ]; then
-    "$vin_batch" train --data "$data" --config "$jobs/train_stage$stage.toml" --cards 500 \
-      ${start:+--start "$start"} --work "$stages/work$stage" -o "$stages/$stage"
+
+# stage NUMBER START [OPTION...]: one training that goes on from another; none where START is empty.
+stage() {
+  number=$1 start=$2
+  shift 2
+  if [ ! -f "$stages/$number/README.md" ]; then
+    "$vin_batch" train --data "$data" --config "$jobs/train_stage$number.toml" --cards 500 \
+      ${start:+--start "$start"} "$@" --work "$stages/work$number" -o "$stages/$number"
   fi
-  start=$stages/$stage
-done
-"$vin_batch" average-models "$stages/2" "$stages/4" --share 0.4 -o "$out"
-exec "$vin_batch" train --data "$data" --cards 4000 --calibrate-only -o "$out"
+}
+
+stage 1 ''
+stage 2 "$stages/1"
+stage 3 "$stages/2"
+stage 4 "$stages/3"
+"$vin_batch" average-models "$stages/2" "$stages/4" --share 0.4 -o "$stages/mean"
+# Two more stages learn what the second and the fourth answer together.
+set -- --teacher "$stages/2" --teacher "$stages/4"
+stage 5 "$stages/mean" "$@"
+stage 6 "$stages/5" "$@"
+"$vin_batch" average-models "$stages/mean" "$stages/6" --share 0.45 -o "$out"
+"$vin_batch" train --data "$data" --cards 4000 --calibrate-only -o "$out"
+exec "$vin_batch" train-second-reader --data "$data" --model "$out"
