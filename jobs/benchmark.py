@@ -25,7 +25,7 @@ from typing import Final
 
 import benchmark_plan
 from benchmark_about import about_machine, load_average
-from benchmark_archive import ArchiveOrder, bytes_of, card_folders, make_archive
+from benchmark_archive import ArchiveOrder, Pool, bytes_of, card_folders, make_archive
 from benchmark_measure import (
     Bench,
     measure_classifier,
@@ -37,7 +37,7 @@ from benchmark_measure import (
     measure_scripts,
     measure_walk,
 )
-from benchmark_table import Results, as_json, table, targets_table
+from benchmark_table import Results, Target, as_json, table, targets_table
 from benchmark_targets import targets_of
 
 from vin_batch.classifier.model_card import default_model_directory
@@ -63,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.plan:
         print(benchmark_plan.plan(args.plan, json.loads(args.source.read_text("utf-8"))))
         return 0
+    tell(f"load average {load_average()}")
     began, before = time.perf_counter(), load_average()
     with tempfile.TemporaryDirectory(prefix="vin_batch_benchmark_") as scratch:
         folder = args.dir or Path(scratch)
@@ -128,12 +129,13 @@ def prepare(args: argparse.Namespace, folder: Path, scratch: Path) -> Bench:
     suffixes = ("png", "jpg") if args.format == "both" else (args.format,)
     archives = {}
     sample = min(args.cards, args.sample)
+    pool = Pool(min(args.pool, args.cards), args.seed, args.side, cores)
     for suffix in suffixes:
         cards = args.cards if suffix == suffixes[0] else sample
         order = ArchiveOrder(cards, min(args.pool, cards), args.seed, suffix, args.side)
         tell(f"making {cards} cards, {order.pool} of them distinct, as {suffix} …")
         name = f"{suffix}_{args.side}_{cards}_{order.pool}_{args.seed}"
-        archives[suffix] = make_archive(order, folder / name, cores)
+        archives[suffix] = make_archive(order, folder / name, pool)
     results = Results()
     for suffix, root in archives.items():
         some = card_folders(root, 200)
@@ -154,10 +156,8 @@ def prepare(args: argparse.Namespace, folder: Path, scratch: Path) -> Bench:
     )
 
 
-def print_all(results: Results, targets: Sequence[object], about: dict[str, object]) -> None:
+def print_all(results: Results, targets: Sequence[Target], about: dict[str, object]) -> None:
     """Print the tables on stdout."""
-    arguments = about["arguments"]
-    assert isinstance(arguments, dict)
     print(
         f"{about['cpu']}, {about['cores']} cores; load {about['load_before']} before, "
         f"{about['load_after']} after; {about['seconds']} s; revision {about['revision']}\n"
@@ -165,7 +165,7 @@ def print_all(results: Results, targets: Sequence[object], about: dict[str, obje
     print(table(results))
     for note in results.notes:
         print(f"\n{note}")
-    print("\n" + targets_table(targets))  # type: ignore[arg-type]
+    print("\n" + targets_table(targets))
 
 
 def tell(text: str) -> None:

@@ -34,8 +34,8 @@ ENCODERS: Final[dict[str, tuple[int, ...]]] = {
     "jpg": (cv2.IMWRITE_JPEG_QUALITY, 92),
 }
 
-Files = tuple[bytes, ...]
-"""The 17 box files of one card."""
+Crops = tuple[NDArray[np.uint8], ...]
+"""The 17 crops of one card, ``uint8[h, w]`` each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,55 @@ class ArchiveOrder:
     side: int
 
 
-def make_archive(order: ArchiveOrder, root: Path, workers: int) -> Path:
-    """Make the archive, or take it as it is where it was made before.
+class Pool:
+    """Drawn cards; they are drawn when they are first asked for, and only once.
+
+    Args:
+        size: Distinct cards.
+        seed: Seed of them all.
+        side: Longer side of every crop in pixels.
+        workers: Processes that draw.
+    """
+
+    def __init__(self, size: int, seed: int, side: int, workers: int) -> None:
+        self._workers = workers
+        self._draw = partial(draw_chunk, size, seed, side)
+        self._starts = range(0, size, CHUNK)
+        self._cards: list[Crops] = []
+
+    def encoded(self, suffix: str, count: int) -> list[tuple[bytes, ...]]:
+        """The files of the first cards."""
+        if not self._cards:
+            spawn = get_context("spawn")
+            with ProcessPoolExecutor(self._workers, mp_context=spawn) as executor:
+                drawn = executor.map(self._draw, self._starts)
+                self._cards = [card for chunk in drawn for card in chunk]
+        return [
+            tuple(encode_image(crop, f".{suffix}", *ENCODERS[suffix]) for crop in card)
+            for card in self._cards[:count]
+        ]
+
+
+def draw_chunk(size: int, seed: int, side: int, start: int) -> list[Crops]:
+    """Draw some cards of a pool; runs in a worker process."""
+    cv2.setNumThreads(1)
+    return [_draw(seed, side, index) for index in range(start, min(start + CHUNK, size))]
+
+
+def _draw(seed: int, side: int, index: int) -> Crops:
+    seeds = np.random.SeedSequence(seed, spawn_key=(index,)).spawn(3)
+    vin_rng, writer_rng, card_rng = (np.random.default_rng(each) for each in seeds)
+    crops = draw_card(random_vin(vin_rng).vin, Writer.random(LEVEL, writer_rng), LEVEL, card_rng)
+    return tuple(fitted(crop, side) for crop in crops)
+
+
+def make_archive(order: ArchiveOrder, root: Path, pool: Pool) -> Path:
+    """Make an archive, or take it as it is where it was made before.
 
     Args:
         order: What to make.
         root: Where; new, or the whole outcome of the same order.
-        workers: Processes that draw and write.
+        pool: Drawn cards of the same seed and side, at least ``order.pool`` of them.
 
     Returns:
         ``root``.
@@ -75,30 +117,9 @@ def make_archive(order: ArchiveOrder, root: Path, workers: int) -> Path:
     if marker.is_file() and json.loads(marker.read_text("utf-8")) == asdict(order):
         return root
     root.mkdir(parents=True)
-    spawn = get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=spawn) as executor:
-        starts = range(0, order.pool, CHUNK)
-        drawn = executor.map(partial(draw_chunk, order), starts)
-        pool = [files for chunk in drawn for files in chunk]
-    _write(order, root, pool)
+    _write(order, root, pool.encoded(order.suffix, order.pool))
     marker.write_text(json.dumps(asdict(order)), encoding="utf-8")
     return root
-
-
-def draw_chunk(order: ArchiveOrder, start: int) -> list[Files]:
-    """Draw some cards of the pool; runs in a worker process."""
-    cv2.setNumThreads(1)
-    return [_draw(order, index) for index in range(start, min(start + CHUNK, order.pool))]
-
-
-def _draw(order: ArchiveOrder, index: int) -> Files:
-    seeds = np.random.SeedSequence(order.seed, spawn_key=(index,)).spawn(3)
-    vin_rng, writer_rng, card_rng = (np.random.default_rng(seed) for seed in seeds)
-    crops = draw_card(random_vin(vin_rng).vin, Writer.random(LEVEL, writer_rng), LEVEL, card_rng)
-    suffix = f".{order.suffix}"
-    return tuple(
-        encode_image(fitted(crop, order.side), suffix, *ENCODERS[order.suffix]) for crop in crops
-    )
 
 
 def fitted(crop: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -109,7 +130,7 @@ def fitted(crop: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(crop, (width, height), interpolation=method), np.uint8)
 
 
-def _write(order: ArchiveOrder, root: Path, pool: Sequence[Files]) -> None:
+def _write(order: ArchiveOrder, root: Path, pool: Sequence[tuple[bytes, ...]]) -> None:
     names = [f"{position:02d}.{order.suffix}" for position in range(1, 18)]
     for index, source in enumerate(_sources(order)):
         folder = root / f"box_{index // CARDS_PER_FOLDER:05d}" / f"card_{index:08d}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -34,6 +35,8 @@ NETWORK_CARDS: Final = 256
 SCRIPT_CARDS: Final = 300
 """Cards that the batched script loads: 5,100 images, enough to forget its beginning."""
 COLD_CARDS: Final = 500
+REFERENCE_RUN_CARDS: Final = 4000
+"""Cards of the whole command with TensorFlow, where another engine is the default."""
 DROP_CACHES: Final = Path("/proc/sys/vm/drop_caches")
 
 
@@ -152,7 +155,10 @@ def networks(what: str, bench: Bench, *arguments: str) -> dict[str, list[Cost]]:
         sys.executable, str(script), what, "--model", str(bench.model),
         "--rounds", str(bench.rounds), *arguments,
     ]  # fmt: skip
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(command, capture_output=True, check=False, env=quiet)
+    if done.returncode:
+        raise RuntimeError(f"{script.name} failed: {done.stderr.decode()}")
     found: dict[str, list[dict[str, Any]]] = json.loads(done.stdout)
     return {name: [Cost(**cost) for cost in costs] for name, costs in found.items()}
 
@@ -176,20 +182,29 @@ def measure_run(bench: Bench) -> None:
     """The whole command over all cards, then ``status`` of what it left."""
     run_dir = bench.scratch / "run"
     _whole_run(bench, "vin-batch run", bench.main_archive, run_dir)
+    if "litert" in bench.results.facts["vin-batch run"]["engine"]:
+        limit = min(REFERENCE_RUN_CARDS, bench.cards)
+        _whole_run(
+            bench, "vin-batch run, TensorFlow", bench.main_archive, bench.scratch / "run_tf",
+            "--inference", "tensorflow", "--limit", str(limit), cards=limit,
+        )  # fmt: skip
     for _ in range(bench.rounds):
         bench.results.add("vin-batch status", status_cost(run_dir), "calls")
 
 
-def _whole_run(bench: Bench, name: str, archive: Path, run_dir: Path, *more: str) -> None:
+def _whole_run(
+    bench: Bench, name: str, archive: Path, run_dir: Path, *more: str, cards: int | None = None
+) -> None:
     size = str(bench.shard_size)
     seen = watch_run(archive, run_dir, ["--model", str(bench.model), "--shard-size", size, *more])
-    if seen.cards != bench.cards:
-        raise RuntimeError(f"{name} read {seen.cards} of {bench.cards} cards")
+    if seen.cards != (cards or bench.cards):
+        raise RuntimeError(f"{name} read {seen.cards} of {cards or bench.cards} cards")
     bench.results.add(name, Cost(seen.cards, seen.wall, seen.cpu))
     bench.results.facts[name] = asdict(seen)
     bench.results.notes.append(
-        f"{name}: first shard after {seen.first_shard:.1f} s, then {seen.steady:,.0f} cards/s; "
-        f"peak memory {seen.peak_pss / 1e6:,.0f} MB (PSS of all processes). {seen.words}."
+        f"{name} ({seen.engine}): first shard after {seen.first_shard:.1f} s, "
+        f"then {seen.steady:,.0f} cards/s; peak memory {seen.peak_pss / 1e6:,.0f} MB "
+        f"(PSS of all processes). {seen.words}."
     )
 
 

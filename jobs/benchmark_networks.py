@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from vin_batch.classifier.base import Classifier
 from vin_batch.classifier.model_card import ModelCard, load_model_card
+from vin_batch.errors import VinBatchError
 
 BATCHES: Final = (64, 256, 1024)
 REFERENCE_BATCH: Final = 256
@@ -51,6 +52,7 @@ def main() -> int:
     if args.cores:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])
     found = measure_classifier(args) if args.what == "classifier" else measure_scripts(args)
+    sys.stdout.flush()
     json.dump({name: [asdict(cost) for cost in costs] for name, costs in found.items()}, sys.stdout)
     return 0
 
@@ -83,6 +85,20 @@ def _ways(card: ModelCard, images: Images) -> Iterator[tuple[str, Callable[[], i
         if batch == REFERENCE_BATCH:
             network = classifier.network
             yield f"keras predict, batch {batch}", _predicting(network, images, batch)
+
+    yield from _other_engines(card, images)
+
+
+def _other_engines(card: ModelCard, images: Images) -> Iterator[tuple[str, Callable[[], int]]]:
+    """LiteRT with as many threads as there are cores, where it is installed and fits the model."""
+    try:
+        from vin_batch.classifier.choice import LITERT, open_chosen  # noqa: PLC0415
+
+        threads = len(os.sched_getaffinity(0))
+        classifier = open_chosen(card, "cpu", LITERT, threads)
+    except (ImportError, VinBatchError):
+        return
+    yield "litert", _answering(classifier, images)
 
 
 def _answering(classifier: Classifier, images: Images) -> Callable[[], int]:

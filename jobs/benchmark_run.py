@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -27,6 +26,8 @@ WEIGH: Final = 1.0
 WARM_SHARE: Final = 0.25
 """First shards that say nothing about growth: caches and arenas still fill."""
 SLOPE_CARDS: Final = 10_000
+LEAST_POINTS: Final = 8
+"""Shards that a statement about growth wants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Watched:
         busy: The same as shares.
         timings: Seconds by stage.
         output_bytes: Size of readings and receipts.
+        engine: Who computed the network.
     """
 
     cards: int
@@ -60,6 +62,7 @@ class Watched:
     busy: dict[str, Any]
     timings: dict[str, float]
     output_bytes: int
+    engine: str
 
 
 def watch_run(archive: Path, run_dir: Path, arguments: Sequence[str]) -> Watched:
@@ -72,7 +75,7 @@ def watch_run(archive: Path, run_dir: Path, arguments: Sequence[str]) -> Watched
     log = run_dir.with_suffix(".log")
     began = time.perf_counter()
     with log.open("wb") as stderr:
-        process = psutil.Popen([*command, "--no-progress", *arguments], stderr=stderr)
+        process = subprocess.Popen([*command, "--no-progress", *arguments], stderr=stderr)
         first, pss, rss, cpu = _follow(process, run_dir, began)
     wall = time.perf_counter() - began
     if process.returncode not in {0, 3}:
@@ -80,13 +83,14 @@ def watch_run(archive: Path, run_dir: Path, arguments: Sequence[str]) -> Watched
     return _report(RunDir(run_dir), wall, (first, pss, rss, cpu))
 
 
-def _follow(process: psutil.Popen, run_dir: Path, began: float) -> tuple[float, int, int, float]:
+def _follow(
+    process: subprocess.Popen[bytes], run_dir: Path, began: float
+) -> tuple[float, int, int, float]:
     """First receipt, peak memory, and processor seconds, until the process ends."""
     receipts, first, pss, rss = run_dir / "receipts", 0.0, 0, 0
-    weighed = began
+    weighed, before = began, _children_cpu()
     while True:
         with suppress(subprocess.TimeoutExpired):
-            before = _children_cpu()
             process.wait(LOOK)
             return first or time.perf_counter() - began, pss, rss, _children_cpu() - before
         now = time.perf_counter()
@@ -94,13 +98,14 @@ def _follow(process: psutil.Popen, run_dir: Path, began: float) -> tuple[float, 
             first = now - began
         if now - weighed >= WEIGH:
             weighed = now
-            together = _memory([process, *_children(process)])
+            together = _memory(_family(process.pid))
             pss, rss = max(pss, together[0]), max(rss, together[1])
 
 
-def _children(process: psutil.Process) -> list[psutil.Process]:
+def _family(pid: int) -> list[psutil.Process]:
     try:
-        return list(process.children(recursive=True))
+        head = psutil.Process(pid)
+        return [head, *head.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
 
@@ -140,6 +145,7 @@ def _report(run: RunDir, wall: float, seen: tuple[float, int, int, float]) -> Wa
         busy=load_as_dict(sums.timings, cores),
         timings=dict(sums.timings),
         output_bytes=sum(path.stat().st_size for path in files),
+        engine=receipts[0].readers[0].engine if receipts and receipts[0].readers else "unknown",
     )
 
 
@@ -155,25 +161,10 @@ def memory_slope(receipts: Sequence[Receipt]) -> float | None:
         done += receipt.cards
         points.append((done, receipt.rss_bytes))
     points = points[int(len(points) * WARM_SHARE) :]
-    if len(points) < 3:
+    if len(points) < LEAST_POINTS:
         return None
     mean_x = sum(x for x, _ in points) / len(points)
     mean_y = sum(y for _, y in points) / len(points)
     spread = sum((x - mean_x) ** 2 for x, _ in points)
     slope = sum((x - mean_x) * (y - mean_y) for x, y in points) / spread
     return slope * SLOPE_CARDS
-
-
-def help_names(command: str, flag: str) -> bool:
-    """Tell whether a command of this version has a flag."""
-    done = subprocess.run(
-        [sys.executable, "-m", "vin_batch", command, "--help"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return flag in done.stdout
-
-
-def run_json(path: Path) -> dict[str, Any]:
-    """A JSON object in a file."""
-    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return found

@@ -85,7 +85,7 @@ class Target:
         """One line for people."""
         bound = f"{'at most' if self.at_most else 'at least'} {self.wanted:g}{self.unit}"
         found = "-" if self.found is None else f"{self.found:.3g}{self.unit}"
-        return f"{self.words:<58}{bound:>16}{found:>12}  {self.verdict}"
+        return f"{self.words:<64}{bound:>16}{found:>10}  {self.verdict}"
 
 
 def table(results: Results) -> str:
@@ -108,8 +108,8 @@ def _short(rate: float) -> str:
 
 
 def targets_table(targets: Iterable[Target]) -> str:
-    """One line per target."""
-    return "\n".join(target.line() for target in targets)
+    """One line per target that was measured."""
+    return "\n".join(target.line() for target in targets if target.found is not None)
 
 
 def as_json(

@@ -8,7 +8,8 @@ from benchmark_measure import PIXELS, on
 from benchmark_table import Results, Target
 
 BOXES: Final = 17
-REFERENCE: Final = "tensorflow, batch 256"
+ENGINES: Final = {"litert": "litert", "": "tensorflow, batch 256"}
+"""What a run's engine is called among the measurements, by a part of its name."""
 
 
 def targets_of(results: Results, cores: int) -> list[Target]:
@@ -60,10 +61,12 @@ def allowed_rate(results: Results, cores: int) -> float | None:
     Returns:
         None where a stage was not measured.
     """
+    engine = results.facts.get("vin-batch run", {}).get("engine", "")
+    classifier = next(name for part, name in ENGINES.items() if part in engine)
     suffix = "png" if results.cpu(f"png: {PIXELS}, 1 core") else "jpg"
     parts = (
         results.cpu(f"{suffix}: {PIXELS}, 1 core"),
-        results.cpu(f"{REFERENCE}, 1 core"),
+        results.cpu(f"{classifier}, 1 core"),
         results.cpu("VIN rules"),
         results.cpu("publishing (Parquet, receipt, fsync)"),
     )

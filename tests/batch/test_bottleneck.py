@@ -76,6 +76,18 @@ def test_receipts_of_earlier_versions_give_what_they_can() -> None:
     )
 
 
+def test_workers_that_classify_are_told_apart() -> None:
+    timings = {
+        **MAIN, "idle": 90.0, "classify": 0.0, "decode": 10.0, "read": 10.0, "preprocess": 50.0,
+        "worker_classify": 39.0, "worker_busy": 100.0, "worker_cpu": 95.0, "main_cpu": 10.0,
+    }  # fmt: skip
+    assert load_of(timings, 2).classifier == 0.39
+    assert describe_load(timings, 8) == (
+        "main process busy 10%, workers (read 10%, preprocess 50%, classify 39%) 100%, "
+        "8 cores 13%: more workers would help"
+    )
+
+
 @given(
     st.dictionaries(st.sampled_from(STAGES), st.floats(0, 1e9)),
     st.none() | st.integers(1, 1024),

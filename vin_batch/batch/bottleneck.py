@@ -8,8 +8,8 @@ from typing import Any, Final
 
 MAIN_STAGES: Final = ("idle", "classify", "decode", "write", "other")
 """Stages of the main process; one after the other they make up its time."""
-WORKER_STAGES: Final = ("read", "preprocess")
-"""Stages that run in worker processes, several at a time."""
+WORKER_STAGES: Final = ("read", "preprocess", "worker_classify")
+"""Stages that run in worker processes, several at a time; not every run has the last one."""
 
 RARELY_IDLE: Final = 0.2
 """A main process that waits for pixels for less than this share of its time is the bottleneck."""
@@ -48,7 +48,8 @@ class Load:
     """Who was busy, as shares of their time; None where the receipts do not tell.
 
     Attributes:
-        classifier: Of the time of the main process, in which it classifies.
+        classifier: Of the time of the main process, in which it classifies; of that of the
+            workers where these do.
         main: The main process, whatever it did.
         workers: Having a task, whether they computed or waited for the disk.
         cores: Processor time of main process and workers, of all that the cores had.
@@ -81,10 +82,14 @@ def load_of(timings: Mapping[str, float], cores: int | None) -> Load:
     main = sum(timings.get(stage, 0.0) for stage in MAIN_STAGES)
     busy = timings.get("worker_busy", 0.0)
     cpu = timings.get("worker_cpu", 0.0) + timings.get("main_cpu", 0.0)
+    there = busy + timings.get("worker_idle", 0.0)
+    in_workers = timings.get("worker_classify", 0.0)
     return Load(
-        classifier=_share(timings.get("classify", 0.0), main),
+        classifier=_share(in_workers, there)
+        if in_workers
+        else _share(timings.get("classify", 0.0), main),
         main=_share(main - timings.get("idle", 0.0), main),
-        workers=_share(busy, busy + timings.get("worker_idle", 0.0)),
+        workers=_share(busy, there),
         cores=_share(cpu, main * (cores or 0)) if cpu else None,
         disk_wait=_share(busy - timings.get("worker_cpu", 0.0), busy) if cpu else None,
     )
@@ -111,15 +116,16 @@ def bottleneck_of(timings: Mapping[str, float], load: Load) -> Bottleneck | None
 
 
 def describe_load(timings: Mapping[str, float], cores: int | None) -> str:
-    """One line for people, e.g. ``classifier busy 97 %, workers 40 %, …``; empty if unknown."""
+    """One line for people, e.g. ``classifier busy 97%, workers 40%, …``; empty if unknown."""
     load = load_of(timings, cores)
     found = bottleneck_of(timings, load)
     if found is None:
         return ""
+    in_workers = bool(timings.get("worker_classify"))
     parts = (
-        ("classifier busy", load.classifier),
-        ("main process", load.main),
-        ("workers", load.workers),
+        ("classifier busy", None if in_workers else load.classifier),
+        ("main process busy" if in_workers else "main process", load.main),
+        (f"workers{_divided(timings)}", load.workers),
         (f"{cores} cores", load.cores),
     )
     shares = ", ".join(f"{name} {share:.0%}" for name, share in parts if share is not None)
@@ -136,6 +142,18 @@ def load_as_dict(timings: Mapping[str, float], cores: int | None) -> dict[str, A
 def cores_of(session: Mapping[str, Any] | None) -> int | None:
     """Cores that a session of ``run.json`` had; earlier versions did not note them."""
     return None if session is None else session.get("cores")
+
+
+def _divided(timings: Mapping[str, float]) -> str:
+    """What workers do, e.g. `` (read 5, preprocess 60, classify 30 of 100)``."""
+    busy = timings.get("worker_busy", 0.0)
+    if not busy:
+        return ""
+    shares = ((name, timings.get(name, 0.0) / busy) for name in WORKER_STAGES)
+    told = ", ".join(
+        f"{name.removeprefix('worker_')} {share:.0%}" for name, share in shares if share
+    )
+    return f" ({told})" if told else ""
 
 
 def _share(part: float, whole: float) -> float | None:
