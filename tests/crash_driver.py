@@ -19,7 +19,7 @@ def main() -> int:
     for argument in sys.argv[2:]:
         name, _, value = argument.partition("=")
         number = float(value) if name.endswith("_timeout") else int(value) if value.isdigit() else 0
-        flags[name] = number or Path(value)
+        flags[name] = number or (value if name == "slice" else Path(value))
     try:
         outcome = run_job(make_config(base, **flags), fake_tools())
     except VinBatchError as error:
