@@ -20,8 +20,8 @@ CENSUS: Final = 2.0
 """Seconds between looks at which nodes there are."""
 DESERTED: Final = 900.0
 """Seconds without a node after which nobody waits any longer."""
-INSPECTION: Final = 120.0
-"""Seconds for the first task of a node: its Python starts meanwhile."""
+INSPECTION: Final = 600.0
+"""Seconds for the first task of a node: its Python starts meanwhile, and it may be busy."""
 SPARE_SHARE: Final = 8
 """One shard waits for every so many in flight, and two at least, so that no core is idle
 while the driver looks for the next."""

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from vin_batch.batch.signals import SIGNALS
-from vin_batch.config import RunConfig
+from vin_batch.config import RunConfig, default_workers
 from vin_batch.errors import UsageError, VinBatchError
 
 logger = logging.getLogger(__name__)
@@ -80,6 +80,7 @@ class RaySession:
     def __init__(self, config: RunConfig) -> None:
         self.ray: Any = import_ray()
         self._address = config.ray_address
+        self._cores = min(config.workers, default_workers())
         self._stack: ExitStack | None = None
 
     def connect(self) -> None:
@@ -105,9 +106,10 @@ class RaySession:
             self._stack = stack.pop_all()
 
     def _init(self) -> None:
+        alone: dict[str, Any] = {"num_cpus": self._cores, "include_dashboard": False}
         self.ray.init(
             address=self._address,
-            include_dashboard=False if self._address == "local" else None,
+            **(alone if self._address == "local" else {}),
             configure_logging=False,
             log_to_driver=False,
             namespace="vin_batch",
