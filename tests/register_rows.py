@@ -33,7 +33,8 @@ def expected(runs: Iterable[RunDir], layers: Sequence[Path] = ()) -> list[dict[s
     for run in runs:
         finished = open_finished(run.root, partial=True)
         for receipt in finished.receipts():
-            machine = machine_rows(finished.readings(receipt), read_time(receipt), receipt.shard)
+            read_at = read_time(finished.record, receipt)
+            machine = machine_rows(finished.readings(receipt), read_at, receipt.shard)
             for row in contract_rows(machine, said).to_pylist():
                 order = (row["read_at"], row["run_id"])
                 if row["card_id"] not in newest or order >= newest[row["card_id"]][0]:

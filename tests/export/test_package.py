@@ -115,7 +115,7 @@ def test_cells_can_always_be_read_back(
     run = make_run(tmp_path_factory.mktemp("run") / "run", [[awkward(c, p) for c, p, _ in cards]])
     finished = open_finished(run.root)
     receipt = finished.receipt(0)
-    machine = machine_rows(finished.readings(receipt), read_time(receipt), 0)
+    machine = machine_rows(finished.readings(receipt), read_time(finished.record, receipt), 0)
     said = {c: correction(c, VIN, note=note, reviewer=c) for c, _, note in cards if note}
     table = contract_rows(machine, said)
     assert from_cells(list(cells(table))).equals(table)

@@ -7,7 +7,7 @@ import platform
 import resource
 import socket
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
@@ -23,13 +23,26 @@ LIBRARIES: Final = (
 )
 """Distributions whose version may show in results."""
 
-OPTIONAL_LIBRARIES: Final = ("rapidocr", "onnxruntime")
+OPTIONAL_LIBRARIES: Final = ("rapidocr", "onnxruntime", "ai-edge-litert")
 """Such ones that come with an extra: named where they are installed."""
 
 
 def now() -> str:
     """The time, ISO 8601 with time zone, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def now_after(moment: str) -> str:
+    """The time, but a second after another time where the clock is not past that.
+
+    Args:
+        moment: ISO 8601 with time zone; anything else is passed over.
+    """
+    try:
+        least = datetime.fromisoformat(moment).astimezone(UTC) + timedelta(seconds=1)
+    except (ValueError, OverflowError):
+        return now()
+    return max(datetime.now(UTC), least).isoformat(timespec="seconds")
 
 
 def host_name() -> str:

@@ -40,6 +40,7 @@ class RunRecord:
         outputs_digest: Digest of the readings that the CSV, summary and report were made
             from; empty while they are not.
         outputs: Digests of these files by name, 64 hex digits.
+        not_before: See ``Selection``.
     """
 
     run_id: str
@@ -54,6 +55,7 @@ class RunRecord:
     sessions: tuple[Mapping[str, Any], ...] = ()
     outputs_digest: str = ""
     outputs: Mapping[str, str] = field(default_factory=dict)
+    not_before: str = ""
 
     @property
     def cards(self) -> int:

@@ -232,6 +232,7 @@ def _begin(
             "sha256": summary.sha256,
         },
         walk=selection.totals.as_dict(),
+        not_before=selection.not_before,
     )
     note(run_id=record.run_id)
     save_run(run, record)

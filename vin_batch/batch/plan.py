@@ -61,10 +61,13 @@ class Selection:
     Attributes:
         cards: In the order of the walk.
         totals: What the walk that found them passed by.
+        not_before: Readings of the run count as made then at the earliest, whatever the clock
+            says, so that they come after earlier ones of the same cards; ISO 8601, or empty.
     """
 
     cards: Iterable[CardRef]
     totals: WalkTotals
+    not_before: str = ""
 
 
 def shard_digest(cards: Iterable[CardRef]) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vin_batch.batch import faults
 from vin_batch.batch.atomic import write_atomic
-from vin_batch.batch.host import host_name, now, resident_bytes
+from vin_batch.batch.host import host_name, now, now_after, resident_bytes
 from vin_batch.batch.plan import shard_digest
 from vin_batch.batch.readings_schema import readings_to_table, serialise
 from vin_batch.batch.receipts import (
@@ -22,6 +22,7 @@ from vin_batch.batch.receipts import (
     Receipt,
     ShardState,
     encode_digests,
+    load_receipt,
     save_receipt,
 )
 from vin_batch.batch.rundir import RunDir
@@ -107,6 +108,8 @@ class Publisher:
         faults.point("publish:serialised")
         write_atomic(self.run.readings(shard), data, "readings", rivals=True)
         faults.point("publish:between")
+        # Of two readings of a shard the later one counts, wherever they are loaded.
+        earlier = load_receipt(self.run, shard)
         receipt = Receipt(
             shard=shard,
             run_id=self.run_id,
@@ -126,7 +129,7 @@ class Publisher:
             timings=_rounded({**evidence.timings, "write": written + time.perf_counter() - began}),
             device=self.device,
             host=host_name(),
-            finished_at=now(),
+            finished_at=now_after(earlier.finished_at) if earlier else now(),
             rss_bytes=resident_bytes(),
             worker_rss_bytes=evidence.worker_rss_bytes,
             strikes=evidence.strikes,

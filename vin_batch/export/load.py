@@ -144,7 +144,7 @@ def shard_rows(finished: FinishedRun, receipt: Receipt) -> ShardRows:
     Raises:
         DiskError: Its readings are damaged.
     """
-    read_at = read_time(receipt)
+    read_at = read_time(finished.record, receipt)
     table = machine_rows(finished.readings(receipt), read_at, receipt.shard)
     return ShardRows(receipt, read_at, table)
 

@@ -187,7 +187,8 @@ def _fill(
 def _tables(finished: FinishedRun, chosen: Mapping[str, Correction]) -> Iterator[pa.Table]:
     for receipt in finished.receipts():
         table = finished.readings(receipt)
-        yield contract_rows(machine_rows(table, read_time(receipt), receipt.shard), chosen)
+        read_at = read_time(finished.record, receipt)
+        yield contract_rows(machine_rows(table, read_at, receipt.shard), chosen)
 
 
 @contextmanager

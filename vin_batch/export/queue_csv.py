@@ -96,7 +96,7 @@ def _waiting(
     waiting: dict[str, QueueCard] = {}
     for run in runs:
         for receipt in run.receipts():
-            read = (read_time(receipt), receipt.run_id)
+            read = (read_time(run.record, receipt), receipt.run_id)
             table = run.readings(receipt)
             unsettled = pc.not_equal(table.column("status"), Status.ACCEPTED.value)
             for row in table.filter(unsettled).to_pylist():
@@ -117,7 +117,7 @@ def _drop_superseded(waiting: dict[str, QueueCard], runs: Iterable[FinishedRun])
 def _all_cards(runs: Iterable[FinishedRun]) -> Iterator[tuple[str, tuple[datetime, str]]]:
     for run in runs:
         for receipt in run.receipts():
-            read = (read_time(receipt), receipt.run_id)
+            read = (read_time(run.record, receipt), receipt.run_id)
             for card in run.readings(receipt).column("card_id").to_pylist():
                 yield card, read
 

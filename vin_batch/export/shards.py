@@ -96,14 +96,18 @@ def open_finished(run_dir: Path, *, partial: bool = False) -> FinishedRun:
     return finished
 
 
-def read_time(receipt: Receipt) -> datetime:
-    """When a shard was read, in UTC.
+def read_time(record: RunRecord, receipt: Receipt) -> datetime:
+    """When a shard was read, in UTC; of two readings of a card the later one counts.
+
+    It is the time of the receipt, but never before what the run says that it comes after: a
+    clock that was set back between two nights does not turn their order round.
 
     Raises:
-        DiskError: The receipt holds no such time.
+        DiskError: The receipt or the run holds no such time.
     """
     try:
-        return datetime.fromisoformat(receipt.finished_at).astimezone(UTC)
+        moments = [record.not_before, receipt.finished_at]
+        return max(datetime.fromisoformat(m).astimezone(UTC) for m in moments if m)
     except ValueError as error:
         raise DiskError(
             f"the receipt of shard {receipt.shard} holds no time: {receipt.finished_at!r}",
