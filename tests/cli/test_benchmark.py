@@ -9,12 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from crash_tools import environment
 
 PROJECT = Path(__file__).parents[2]
 CARDS = 40
+pytestmark = pytest.mark.timeout(400)
 
 
 def benchmark(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -128,3 +130,29 @@ def test_networks_rules_and_scripts(tiny_model: Path, tmp_path: Path) -> None:
     assert found["publishing (Parquet, receipt, fsync)"]["rounds"][0][0] == 10
     assert found["all images in one predict, our network"]["rounds"][0][0] == 170
     assert found["one predict per image, our network"]["rounds"][0][0] >= 20
+
+
+def test_the_gpu_benchmark_works_without_a_gpu(tiny_model: Path, tmp_path: Path) -> None:
+    weights = json.loads((tiny_model / "model.json").read_text("utf-8"))["weights"]
+    images = np.random.default_rng(7).integers(0, 256, (100, 28, 28), dtype=np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    (tmp_path / "result.json").write_text(
+        json.dumps({"measured": {"png: pixels stage of the job, 1 core": {"cpu_seconds_each": 17}}})
+    )
+    done = subprocess.run(
+        [
+            sys.executable, str(PROJECT / "jobs" / "benchmark_gpu.py"), "--device", "cpu",
+            "--seconds", "0.05", "--batches", "64", "--precisions", "float32,bfloat16",
+            "--model", str(tiny_model / weights), "--images", str(tmp_path / "images.npy"),
+            "--from", str(tmp_path / "result.json"), "--json", str(tmp_path / "gpu.json"),
+        ],
+        env=environment(), capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    document = json.loads((tmp_path / "gpu.json").read_text("utf-8"))
+    assert len(document["speeds"]) == 6
+    assert all(speed["images"] % 64 == 0 < speed["per_second"] for speed in document["speeds"])
+    assert document["agreement"]["float32"]["largest_change_of_probability"] == 0
+    assert 0.9 < document["agreement"]["bfloat16"]["same_decision"] <= 1
+    assert document["crops_per_core"] == 1
+    assert "workers to keep it busy" in done.stdout
