@@ -27,7 +27,7 @@ LEVELS = {
 public interface, ``vin_batch/__init__.py``."""
 HEAVY = ("tensorflow", "keras", "pandas")
 HEAVY_ROOMS = {
-    "tensorflow": ("classifier.keras_classifier",),
+    "tensorflow": ("classifier.keras_classifier", "training.export_engine"),
     "keras": (
         "classifier.keras_classifier",
         "training.architectures",
@@ -37,6 +37,7 @@ HEAVY_ROOMS = {
         "training.context_study",
         "training.earlier_networks",
         "training.ema",
+        "training.export_engine",
         "training.fit",
         "training.network",
         "training.residual_networks",

@@ -51,8 +51,9 @@ def read_cards(
 ) -> list[Reading]:
     """Read a few cards in this process; for many, ``vin-batch run`` is much faster.
 
-    The first call loads the model, which takes seconds; later calls with the same model
-    reuse it.
+    The first call loads the model, which takes seconds with TensorFlow; later calls with the
+    same model reuse it. Who computes is chosen as `vin-batch run` does: LiteRT where it is
+    installed and there is no GPU.
 
     Args:
         paths: Card folders.

@@ -33,6 +33,7 @@ COMMANDS: Final = (
     "catalogue",
     "corrections",
     "read",
+    "pack",
     "synthesise",
     "doctor",
     "train",
@@ -41,6 +42,7 @@ COMMANDS: Final = (
     "datasets",
     "calibrate",
     "train-second-reader",
+    "export-engine",
     "compare-training",
 )
 
@@ -48,12 +50,14 @@ LOGGING: Final = (
     "verify",
     "export",
     "read",
+    "pack",
     "synthesise",
     "train",
     "average-models",
     "evaluate",
     "calibrate",
     "train-second-reader",
+    "export-engine",
     "compare-training",
 )
 """Commands that may take minutes and get the flags of the log here."""

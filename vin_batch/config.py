@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 DEVICES: Final = ("auto", "cpu", "gpu")
 ENGINES: Final = ("local", "ray")
+INFERENCES: Final = ("auto", "tensorflow", "litert")
 SECOND_READERS: Final = ("off", "review", "all")
 CHANGES: Final = ("stop", "card")
 FILE_MODES: Final = ("0640", "0600")
@@ -88,6 +89,8 @@ class RunConfig:
         ray_address: Where the Ray cluster is: ``auto``, ``HOST:PORT``, or ``local`` for one
             of this machine alone.
         slice: Part of the shards that this process reads, e.g. ``2/8``; None for all.
+        inference: Who computes the network: ``tensorflow``, ``litert``, or ``auto`` until it is
+            settled, once for a run.
     """
 
     archive: Path
@@ -107,6 +110,7 @@ class RunConfig:
     worker_memory_limit: int | None
     ray_address: str
     slice: str | None
+    inference: str
 
     @property
     def permissions(self) -> int:
@@ -133,7 +137,15 @@ class RunConfig:
             # A setting that a run never had is left out: older runs go on.
             **({} if self.changes == "stop" else {"changes": self.changes}),
             **({} if self.second_reader == "off" else self._second_fingerprint(second)),
+            **(self._litert_fingerprint(card) if self.inference == "litert" else {}),
         }
+
+    def _litert_fingerprint(self, card: ModelCard) -> dict[str, Any]:
+        from vin_batch.classifier.artefact import find_artefact  # noqa: PLC0415 - needs NumPy
+
+        artefact = find_artefact(card)
+        digest = None if artefact is None else artefact.sha256
+        return {"inference": self.inference, "inference_sha256": digest}
 
     def _second_fingerprint(self, second: Parameters | None) -> dict[str, Any]:
         return {
@@ -182,6 +194,7 @@ def load_config(file: Path | None, flags: Mapping[str, Any]) -> RunConfig:
         "worker_memory_limit": None,
         "ray_address": DEFAULT_RAY_ADDRESS,
         "slice": None,
+        "inference": "auto",
     }
     values |= read_table(file, "run", _PATHS) if file else {}
     values |= {name: value for name, value in flags.items() if value is not None}
@@ -226,6 +239,8 @@ def validated(values: Mapping[str, Any]) -> RunConfig:
         worker_memory_limit=_memory_limit(values),
         ray_address=_address(values.get("ray_address", DEFAULT_RAY_ADDRESS)),
         slice=_slice(values.get("slice")),
+        # Runs that began before there was a choice were read with TensorFlow, and so is the rest.
+        inference=checked_choice({"inference": "tensorflow", **values}, "inference", INFERENCES),
     )
     _keep_apart(config)
     return config

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from tiny_model import publish, samples
 from vin_batch.classifier import keras_classifier
 from vin_batch.classifier.alphabets import ALPHABETS, restrict
+from vin_batch.classifier.calibration import FLOOR, LOG_PROB_STEP
 from vin_batch.classifier.keras_classifier import (
     CPU_BATCH,
-    FLOOR,
-    LOG_PROB_STEP,
     KerasClassifier,
     open_classifier,
 )

@@ -68,7 +68,7 @@ def open_model(directory: Path) -> tuple[Classifier, Judge]:
         ModelError: The model is missing or damaged.
     """
     from vin_batch.batch.score import bind_judge  # noqa: PLC0415
-    from vin_batch.classifier.keras_classifier import open_classifier  # noqa: PLC0415
+    from vin_batch.classifier.choice import open_chosen  # noqa: PLC0415
     from vin_batch.classifier.model_card import (  # noqa: PLC0415
         load_model_card,
         require_vin_classes,
@@ -76,4 +76,4 @@ def open_model(directory: Path) -> tuple[Classifier, Judge]:
 
     card = load_model_card(directory)
     require_vin_classes(card)
-    return open_classifier(card), bind_judge(card.policy)
+    return open_chosen(card), bind_judge(card.policy)

@@ -9,9 +9,11 @@ from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from vin_batch.batch.answers import ClassifyingWorkers, OpenNetwork, WorkerInference
 from vin_batch.batch.atomic import any_disk_error, disk_errors, file_mode
 from vin_batch.batch.engine import Assignment, Engine, Methods
 from vin_batch.batch.host import now
+from vin_batch.batch.inference import settle_inference
 from vin_batch.batch.ledger import (
     RunRecord,
     Tally,
@@ -35,7 +37,11 @@ from vin_batch.batch.score import Judge
 from vin_batch.batch.second_opinion import SecondOpinion, SecondReader, load_second_reader
 from vin_batch.batch.share import Share, share_of
 from vin_batch.batch.signals import StopSignals
+from vin_batch.classifier.artefact import require_artefact
 from vin_batch.classifier.base import Classifier
+from vin_batch.classifier.choice import LITERT, engine_name
+from vin_batch.classifier.litert_classifier import open_litert, open_network
+from vin_batch.classifier.matching import require_preprocessing
 from vin_batch.classifier.model_card import (
     ModelCard,
     load_model_card,
@@ -62,6 +68,8 @@ class JobTools:
         load_second_reader: Finds and checks the second reader of a model.
         engines: Those who can work in place of this machine's own processes, by the name that
             a configuration gives them.
+        open_network: Loads a network for LiteRT in a worker; must be importable by workers.
+        open_litert: Loads one in a process that workers send pixels to.
     """
 
     open_classifier: Callable[[ModelCard, str], Classifier]
@@ -71,6 +79,8 @@ class JobTools:
     finishers: tuple[Callable[[Path], object], ...] = ()
     load_second_reader: Callable[[ModelCard], SecondReader] = load_second_reader
     engines: Mapping[str, Callable[[RunConfig], Engine]] = field(default_factory=dict)
+    open_network: OpenNetwork = open_network
+    open_litert: Callable[[ModelCard, str], Classifier] = open_litert
 
     @property
     def methods(self) -> Methods:
@@ -186,6 +196,9 @@ def _run_locked(
     again, selection = choice
     card = load_model_card(config.model)
     require_vin_classes(card)
+    config = settle_inference(config, run, card)
+    if config.inference == LITERT:
+        tools = replace(tools, open_classifier=tools.open_litert)
     second = None if config.second_reader == "off" else tools.load_second_reader(card)
     repeated = frozenset(r.shard for r in iter_receipts(run) if share.holds(r.shard) and again(r))
     parameters = None if second is None else second.parameters
@@ -247,12 +260,17 @@ def _work(
         pool=pool,
         prepare=tools.prepare,
         signals=signals,
+        inference=_worker_inference(config, card, tools),
     )
     try:
         # The workers read their first shards while the model loads.
         loop.fill()
         with signals.raising():
-            classifier = tools.open_classifier(card, config.device)
+            classifier: Classifier = (
+                tools.open_classifier(card, config.device)
+                if loop.inference is None
+                else ClassifyingWorkers(card)
+            )
             judge = tools.bind_judge(card.policy)
             opinion = None if second is None else _opinion(second, config.second_reader, tools)
         # Another whole model may have taken its place between the first check and the loading.
@@ -261,12 +279,23 @@ def _work(
                 f"the model in {config.model} was swapped while it was loaded",
                 "Put the first model back; the same command then resumes.",
             )
-        logger.info("shards to read: %d, on %s", len(todo), classifier.device)
+        engine = engine_name(config.inference, classifier.device)
+        logger.info("shards to read: %d, with %s", len(todo), engine)
         publisher = Publisher(opened.run, opened.record.run_id, card.model_id, classifier.device)
         with _progress(opened, tools, todo) as progress:
-            loop.run(Reader(classifier, judge, publisher, progress, opinion))
+            loop.run(Reader(classifier, judge, publisher, progress, opinion, engine))
     finally:
         pool.close()
+
+
+def _worker_inference(
+    config: RunConfig, card: ModelCard, tools: JobTools
+) -> WorkerInference | None:
+    """How this machine's workers classify; None where they send pixels."""
+    if config.inference != LITERT:
+        return None
+    require_preprocessing(card)
+    return WorkerInference(require_artefact(card), tools.open_network)
 
 
 def _progress(

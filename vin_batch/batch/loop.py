@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from vin_batch.batch import faults
+from vin_batch.batch.answers import WorkerInference
 from vin_batch.batch.changes import Changes
 from vin_batch.batch.effort import MainTime
 from vin_batch.batch.isolation import PATIENCE, Patience
@@ -26,6 +27,7 @@ from vin_batch.batch.signals import StopSignals
 from vin_batch.batch.suspect import Suspect
 from vin_batch.batch.worker import Task
 from vin_batch.classifier.base import Classifier
+from vin_batch.errors import ModelError
 from vin_batch.records import CardPack, Reading
 from vin_batch.vin.alphabet import VIN_LENGTH
 
@@ -68,13 +70,23 @@ class ShardProgress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Everything that turns pixels into published readings."""
+    """Everything that turns pixels into published readings.
+
+    Attributes:
+        classifier: Pixels to log-probabilities; not asked where the workers did that.
+        judge: Log-probabilities to readings.
+        publisher: Readings to files.
+        progress: Told of every shard.
+        opinion: Asks a second reader, where there is one.
+        engine: Who computes the network, for receipts; the device where that is not known.
+    """
 
     classifier: Classifier
     judge: Judge
     publisher: Publisher
     progress: ShardProgress
     opinion: SecondOpinion | None = None
+    engine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +109,7 @@ class ShardLoop:
         signals: Asked often.
         patience: What the losses of a suspect may cost.
         main_time: Where the time of this process goes.
+        inference: How workers classify; None where they send pixels.
     """
 
     opened: OpenRun
@@ -106,6 +119,7 @@ class ShardLoop:
     signals: StopSignals
     patience: int = PATIENCE
     main_time: MainTime = field(default_factory=MainTime)
+    inference: WorkerInference | None = None
     _idle: float = 0.0
     _write: float = 0.0
     _suspect: Suspect | None = None
@@ -121,6 +135,7 @@ class ShardLoop:
                 cards=self.opened.plan.load(turn.shard),
                 prepare=self.prepare,
                 keep_changed=self.opened.config.changes == "card",
+                inference=self.inference,
             )
             if turn.alone:
                 self._suspect = Suspect(task, Patience(self.patience))
@@ -134,6 +149,7 @@ class ShardLoop:
         Raises:
             InterruptedRunError: A signal came.
             ChangedUnderRunError: A card's folder is not as the plan says.
+        ModelError: A worker cannot use the model.
             DiskError: The system refused to write.
             VinBatchError: Workers cannot start.
         """
@@ -153,7 +169,7 @@ class ShardLoop:
         for delivery in news.delivered:
             self.signals.check()
             if isinstance(delivery.result, ShardResult) and delivery.result.pack is None:
-                _raise_changed(delivery.result.changed)
+                _raise_refused(delivery.result)
             if self._suspect is None:
                 self._use(delivery, reader)
             else:
@@ -198,6 +214,8 @@ class ShardLoop:
             "worker_idle": delivery.effort.idle,
             "worker_cpu": delivery.effort.cpu,
         }
+        if result.pack.log_probs is not None:
+            timings["worker_classify"] = result.pack.classify_seconds
         self.main_time.account(scored.classify_seconds + scored.decode_seconds)
         strikes = self.schedule.strikes[shard]
         evidence = pack_evidence(result.pack, timings, result.rss_bytes, strikes, result.errors)
@@ -295,16 +313,18 @@ def _first_part(pack: CardPack, scored: Scored, reader: Reader) -> ReaderPart:
     return ReaderPart(
         name=reader.classifier.card.name,
         sha256=reader.classifier.card.sha256,
-        engine=reader.classifier.device,
+        engine=reader.engine or reader.classifier.device,
         cards=cards,
         boxes=cards * VIN_LENGTH - int((pack.issues != 0).sum()),
-        seconds=round(scored.classify_seconds, 4),
+        seconds=round(pack.classify_seconds + scored.classify_seconds, 4),
     )
 
 
-def _raise_changed(card_ids: tuple[str, ...]) -> None:
+def _raise_refused(result: ShardResult) -> None:
+    if result.refusal is not None:
+        raise ModelError(*result.refusal)
     changes = Changes()
-    for card_id in card_ids:
+    for card_id in result.changed:
         changes.note("with other files", card_id)
     changes.raise_if_any()
 

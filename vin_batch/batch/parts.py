@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from vin_batch.archive import ArchiveRoot, ListingChangedError, stamp_card
+from vin_batch.batch.answers import silence
 from vin_batch.batch.changes import CONTENT_DIGEST_BYTES, STAMP_DIGEST_BYTES, stamps_digest
 from vin_batch.batch.pack import MAX_ERRORS, SIDE, ShardResult, ShardTask, Stamps
 from vin_batch.batch.second_look import LookResult, LookTask
@@ -25,7 +26,7 @@ def cut_pack_task(task: ShardTask, rows: range) -> ShardTask:
 
 
 def join_packs(task: ShardTask, parts: PackParts) -> ShardResult:
-    """Put the pixels of parts together.
+    """Put what parts gave, pixels or log-probabilities, together.
 
     Args:
         task: The whole shard.
@@ -35,22 +36,29 @@ def join_packs(task: ShardTask, parts: PackParts) -> ShardResult:
         All rows of the shard; boxes of rows that are in no part are ``NOT_READ``.
     """
     n = len(task.cards)
-    pixels = np.zeros((n, VIN_LENGTH, SIDE, SIDE), np.uint8)
+    log_probs = None if task.inference is None else silence(n)
+    pixels = np.zeros((n if log_probs is None else 0, VIN_LENGTH, SIDE, SIDE), np.uint8)
     issues = np.full((n, VIN_LENGTH), BoxIssue.NOT_READ, np.uint8)
     extra_boxes, ignored_files = np.zeros(n, np.int32), np.zeros(n, np.int32)
     contents = np.zeros((n, CONTENT_DIGEST_BYTES), np.uint8)
     card_stamps = np.zeros((n, STAMP_DIGEST_BYTES), np.uint8)
     stamps: dict[int, Stamps] = {}
-    read = preprocess = 0.0
+    read = preprocess = classify = 0.0
     read_bytes = 0
     for rows, result in parts:
         pack, where = result.pack, slice(rows.start, rows.stop)
         assert pack is not None, "cards that changed stop the run"
-        pixels[where], issues[where] = pack.pixels, pack.issues
+        issues[where] = pack.issues
+        if log_probs is None:
+            pixels[where] = pack.pixels
+        else:
+            assert pack.log_probs is not None, "parts are told what the whole was told"
+            log_probs[where] = pack.log_probs
         extra_boxes[where], ignored_files[where] = pack.extra_boxes, pack.ignored_files
         contents[where], card_stamps[where] = pack.content_digests, pack.stamp_digests
         stamps.update(zip(rows, result.stamps, strict=True))
         read, preprocess = read + pack.read_seconds, preprocess + pack.preprocess_seconds
+        classify += pack.classify_seconds
         read_bytes += pack.read_bytes
     every = (
         stamps[row] if row in stamps else _stamps_now(task.root, card)

@@ -16,8 +16,10 @@ from vin_batch.records import CardPack, DecisionPolicy, Reading
 from vin_batch.vin.alphabet import ALPHABET, VIN_LENGTH
 
 CARDS_PER_CALL: Final = 256
-"""Cards per call of the classifier: 4,352 images, a multiple of every usual batch size, and
-under a second on two cores, so that a stop request is heard soon."""
+"""Cards per call of a classifier on a processor: 4,352 images, a multiple of every usual batch
+size, and seconds on two cores, so that a stop request is heard soon."""
+GPU_CARDS_PER_CALL: Final = 4_096
+"""Such cards on a GPU: 69,632 images, so that one batch crosses the bus while another computes."""
 
 
 class Judge(Protocol):
@@ -41,7 +43,7 @@ class Scored:
     Attributes:
         readings: One per card.
         log_probs: ``float32[n, 17, 33]``, what they were judged by.
-        classify_seconds: From pixels to log-probabilities.
+        classify_seconds: From pixels to log-probabilities, in this process.
         decode_seconds: From there to readings.
     """
 
@@ -57,8 +59,8 @@ def score(
     """Read the cards of a shard.
 
     Args:
-        pack: Their pixels.
-        classifier: Pixels to log-probabilities.
+        pack: Their pixels, or what a worker's classifier made of them.
+        classifier: Pixels to log-probabilities; not asked where a worker did that.
         judge: Log-probabilities to readings.
         check: Called between groups of cards; may raise to stop.
 
@@ -71,11 +73,12 @@ def score(
     readings: list[Reading] = []
     every = np.empty((len(pack.card_ids), VIN_LENGTH, len(ALPHABET)), np.float32)
     classify = decode = 0.0
-    for start in range(0, len(pack.card_ids), CARDS_PER_CALL):
+    size = cards_per_call(classifier)
+    for start in range(0, len(pack.card_ids), size):
         check()
-        part = slice(start, start + CARDS_PER_CALL)
+        part = slice(start, start + size)
         began = time.perf_counter()
-        log_probs = every[part] = _classify(pack.pixels[part], classifier)
+        log_probs = every[part] = _log_probs(pack, part, classifier)
         classified = time.perf_counter()
         readings += judge(pack.card_ids[part], log_probs, pack.issues[part], pack.extra_boxes[part])
         classify += classified - began
@@ -83,6 +86,17 @@ def score(
     if [reading.card_id for reading in readings] != list(pack.card_ids):
         raise AssertionError(f"shard {pack.shard}: readings do not match its cards")
     return Scored(readings, every, classify, decode)
+
+
+def cards_per_call(classifier: Classifier) -> int:
+    """How many cards a classifier is given at a time."""
+    return GPU_CARDS_PER_CALL if classifier.device.startswith("gpu") else CARDS_PER_CALL
+
+
+def _log_probs(pack: CardPack, part: slice, classifier: Classifier) -> NDArray[np.float32]:
+    if pack.log_probs is not None:
+        return pack.log_probs[part]
+    return _classify(pack.pixels[part], classifier)
 
 
 def _classify(pixels: NDArray[np.uint8], classifier: Classifier) -> NDArray[np.float32]:

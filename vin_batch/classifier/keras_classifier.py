@@ -1,33 +1,36 @@
-"""The reference classifier: a Keras model in one compiled function of a fixed shape.
+"""The reference classifier, and the one for GPUs: a Keras model in a function of fixed shapes.
 
-This is the only room that imports TensorFlow. ``predict`` in a loop and changing shapes
-are avoided: both cost more than the network itself.
+Bytes cross the bus, and the network's first layer scales them there. ``predict`` in a loop and
+new shapes for every call are avoided: both cost more than the network itself.
 """
 
 from __future__ import annotations
 
 import logging
 import zipfile
+from collections import deque
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vin_batch.classifier.calibration import settle
+from vin_batch.classifier.gpu import hold_gpu
+from vin_batch.classifier.matching import require_preprocessing
 from vin_batch.classifier.model_card import ModelCard
 from vin_batch.classifier.quiet import lower_voice, without_greetings
-from vin_batch.classifier.tail import stretch_tail
-from vin_batch.errors import ModelError, NoGpuError, UsageError
-from vin_batch.preprocess import IMAGE_SIDE, PREPROCESSING
+from vin_batch.errors import LockedError, ModelError, NoGpuError, UsageError
+from vin_batch.preprocess import IMAGE_SIDE
 
 LOGGER = logging.getLogger(__name__)
 
 CPU_BATCH: Final = 256
-GPU_BATCH: Final = 8_192
-LOG_PROB_STEP: Final = 1 / 512
-"""Log-probabilities are rounded to this step: last-bit differences of an arithmetic unit
-must not reach the readings."""
-FLOOR: Final = -20.0
-"""Smallest log-probability: no network knows that a character is impossible."""
+GPU_BATCHES: Final = (8_192, 2_048, 256)
+"""Images of a call, largest first: whole batches, and smaller ones for what is left over."""
+IN_FLIGHT: Final = 2
+"""Batches that a GPU is given before the first answer is fetched: it computes one while the
+next crosses the bus."""
 DEVICES: Final = ("auto", "cpu", "gpu")
 
 
@@ -43,17 +46,13 @@ def open_classifier(card: ModelCard, device: str = "auto") -> KerasClassifier:
 
     Raises:
         NoGpuError: ``gpu`` was demanded and TensorFlow sees none.
+        LockedError: ``gpu`` was demanded and another process holds it.
         ModelError: The weights cannot be loaded or belong to another preprocessing.
         UsageError: The device is none of ``DEVICES``.
     """
     if device not in DEVICES:
         raise UsageError(f"unknown device {device!r}", f"Use one of {', '.join(DEVICES)}.")
-    if card.preprocessing != PREPROCESSING:
-        raise ModelError(
-            f"model {card.name} was trained through another preprocessing: "
-            f"{card.preprocessing} instead of {PREPROCESSING}",
-            "Retrain it with this version, or use the version that made it.",
-        )
+    require_preprocessing(card)
     lower_voice(device)
     LOGGER.info("loading model %s on %s", card.model_id, device)
     with without_greetings():
@@ -76,7 +75,22 @@ def _open(card: ModelCard, device: str) -> KerasClassifier:
             "a GPU was demanded, but TensorFlow sees none",
             "Install the extra vin_batch[gpu] and a driver, or run with --device cpu.",
         )
-    return KerasClassifier(card, tf, on_gpu=_claim(tf, gpus[:1]))
+    on_gpu = _claim(tf, _held(gpus[:1], device))
+    return KerasClassifier(card, tf, GPU_BATCHES if on_gpu else (CPU_BATCH,), on_gpu=on_gpu)
+
+
+def _held(gpus: list[Any], device: str) -> list[Any]:
+    """The GPU, held against other processes; none where another holds it and ``auto`` may."""
+    if not gpus:
+        return []
+    try:
+        hold_gpu()
+    except LockedError as error:
+        if device == "gpu":
+            raise
+        LOGGER.warning("%s: this one computes on the processor", error.message)
+        return []
+    return gpus
 
 
 def _claim(tf: Any, gpus: list[Any]) -> bool:
@@ -100,52 +114,94 @@ def _claim(tf: Any, gpus: list[Any]) -> bool:
 
 
 class KerasClassifier:
-    """See ``vin_batch.classifier.base.Classifier``."""
+    """See ``vin_batch.classifier.base.Classifier``.
 
-    def __init__(self, card: ModelCard, tf: Any, *, on_gpu: bool) -> None:
-        import keras  # noqa: PLC0415
+    Args:
+        card: A checked model card.
+        tf: The module.
+        batches: Images of a call, largest first. A shape is compiled when it first occurs,
+            the smallest at once.
+        on_gpu: Whether a GPU computes.
+    """
 
+    def __init__(
+        self, card: ModelCard, tf: Any, batches: tuple[int, ...] = (CPU_BATCH,), *, on_gpu: bool
+    ) -> None:
         self.card = card
-        self._batch = GPU_BATCH if on_gpu else CPU_BATCH
+        self._batches = batches
         self.device = _device_name(tf, on_gpu=on_gpu)
-        try:
-            model = keras.saving.load_model(card.weights, compile=False, safe_mode=True)
-        except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-            raise ModelError(
-                f"cannot load {card.weights}: {error}", "Reinstall the model, or retrain it."
-            ) from error
-        if model.output_shape[-1] != len(card.classes):
-            raise ModelError(
-                f"{card.weights} has {model.output_shape[-1]} outputs, the card names "
-                f"{len(card.classes)} classes",
-                "Reinstall the model, or retrain it.",
-            )
-        self.network = model
+        self.network = _load(card)
+        network = self.network
         scale, bias = 1.0 / card.temperature, np.array(card.class_bias, np.float32)
 
         def calibrated(pixels: Any) -> Any:
-            logits = tf.cast(model(pixels[..., None], training=False), tf.float32)
+            logits = tf.cast(network(pixels[..., None], training=False), tf.float32)
             return tf.nn.log_softmax(logits * scale + bias, axis=-1)
 
-        shape = tf.TensorSpec((self._batch, IMAGE_SIDE, IMAGE_SIDE), tf.uint8)
-        self._compiled = tf.function(calibrated, input_signature=[shape], autograph=False)
-        self._compiled(np.zeros((self._batch, IMAGE_SIDE, IMAGE_SIDE), np.uint8))
+        self._compiled = tf.function(calibrated, autograph=False)
+        self._compiled(np.zeros((batches[-1], IMAGE_SIDE, IMAGE_SIDE), np.uint8))
 
     def log_probs(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Classify ``uint8[m, 28, 28]``; see ``Classifier.log_probs``."""
-        count = len(pixels)
-        result = np.empty((count, len(self.card.classes)), np.float32)
-        for start in range(0, count, self._batch):
-            part = pixels[start : start + self._batch]
-            filled = len(part)
-            if filled < self._batch:
-                padded = np.zeros((self._batch, IMAGE_SIDE, IMAGE_SIDE), np.uint8)
-                padded[:filled] = part
-                part = padded
-            result[start : start + filled] = self._compiled(part).numpy()[:filled]
-        result = np.maximum(stretch_tail(result, self.card.tail), FLOOR)
-        np.rint(result / LOG_PROB_STEP, out=result)
-        return result * np.float32(LOG_PROB_STEP)
+        result = np.empty((len(pixels), len(self.card.classes)), np.float32)
+        pending: deque[tuple[slice, Any]] = deque()
+        for where, size in cut(len(pixels), self._batches):
+            pending.append((where, self._compiled(_padded(pixels[where], size))))
+            if len(pending) == IN_FLIGHT:
+                _fetch(pending, result)
+        while pending:
+            _fetch(pending, result)
+        return settle(result, self.card.tail)
+
+
+def cut(count: int, batches: tuple[int, ...]) -> Iterator[tuple[slice, int]]:
+    """Cut images into calls.
+
+    Args:
+        count: Number of images.
+        batches: Images of a call, largest first.
+
+    Yields:
+        Which images, and the batch that they fill; but for the smallest batch, at least half.
+    """
+    start = 0
+    while start < count:
+        left = count - start
+        size = next((size for size in batches if 2 * left >= size), batches[-1])
+        yield slice(start, start + min(size, left)), size
+        start += size
+
+
+def _padded(part: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    if len(part) == size:
+        return part
+    whole = np.zeros((size, IMAGE_SIDE, IMAGE_SIDE), np.uint8)
+    whole[: len(part)] = part
+    return whole
+
+
+def _fetch(pending: deque[tuple[slice, Any]], result: NDArray[np.float32]) -> None:
+    """Wait for the oldest answer; TensorFlow has gone on with the others meanwhile."""
+    where, answer = pending.popleft()
+    result[where] = answer.numpy()[: where.stop - where.start]
+
+
+def _load(card: ModelCard) -> Any:
+    import keras  # noqa: PLC0415
+
+    try:
+        network = keras.saving.load_model(card.weights, compile=False, safe_mode=True)
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        raise ModelError(
+            f"cannot load {card.weights}: {error}", "Reinstall the model, or retrain it."
+        ) from error
+    if network.output_shape[-1] != len(card.classes):
+        raise ModelError(
+            f"{card.weights} has {network.output_shape[-1]} outputs, the card names "
+            f"{len(card.classes)} classes",
+            "Reinstall the model, or retrain it.",
+        )
+    return network
 
 
 def _device_name(tf: Any, *, on_gpu: bool) -> str:

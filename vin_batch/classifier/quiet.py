@@ -1,4 +1,4 @@
-"""Keeps TensorFlow's greetings out of the log.
+"""Keeps the greetings of TensorFlow and LiteRT out of the log.
 
 TensorFlow writes a page about instruction sets and missing GPU drivers straight to file
 descriptor 2, before any of its own settings can stop it. In a nightly log that page hides
@@ -21,6 +21,7 @@ LOGGER = logging.getLogger(__name__)
 
 _GREETING: Final = re.compile(
     rb"[IWE]\d{4} |WARNING: All log messages before absl|To enable the following instructions"
+    rb"|INFO: Created TensorFlow Lite|fully_quantize: "
 )
 """Lines of Abseil's log at the levels info, warning and error; a fatal one is kept."""
 _LEVEL: Final = "TF_CPP_MIN_LOG_LEVEL"

@@ -17,6 +17,11 @@ def add_reading_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say how the archive is read."""
     parser.add_argument("--device", help="auto (default), cpu, or gpu, which must be there")
     parser.add_argument(
+        "--inference",
+        metavar="WHO",
+        help="with --cards: tensorflow, litert or auto (default), as in `vin-batch run`",
+    )
+    parser.add_argument(
         "--partial",
         action="store_true",
         help="with --cards: leave out cards that the truth does not name",
@@ -47,6 +52,7 @@ def reading_config(args: argparse.Namespace, archive: Path, run_dir: Path) -> Ru
         "output": run_dir,
         "model": args.model,
         "device": args.device,
+        "inference": args.inference,
         "workers": args.workers,
         "second_reader": getattr(args, "second_reader", None),
     }

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from vin_batch.classifier.model_card import ModelCard
 
 DESCRIPTION = """\
-Checks the installation: versions, the model and its digest, the device, the second reader
-where there is one, and one synthetic card read from end to end. With --sheet it draws a
-contact sheet instead: box crops of the given cards or folders, each above what the
-preprocessing made of it.
+Checks the installation: versions, the model and its digest, who computes it and on which
+device, the second reader where there is one, and one synthetic card read from end to end.
+With --sheet it draws a contact sheet instead: box crops of the given cards or folders, each
+above what the preprocessing made of it.
 """
 SHEET_IMAGES = 340
 SELF_TEST_SEED = 5
@@ -32,6 +32,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--model", type=Path, help="model directory (default: the shipped model)")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
+    parser.add_argument(
+        "--inference",
+        choices=("auto", "tensorflow", "litert"),
+        default="auto",
+        help="who computes the network in the self-test (default: as `vin-batch run` would choose)",
+    )
     parser.add_argument(
         "--sheet", type=Path, nargs="+", metavar="PATH", help="folders (searched below) or images"
     )
@@ -88,10 +94,7 @@ def _check(args: argparse.Namespace) -> ExitCode:
         card = load_model_card(args.model or default_model_directory())
         require_vin_classes(card)
         print(f"ok    model {card.model_id} in {card.directory}")
-        from vin_batch.classifier.keras_classifier import open_classifier  # noqa: PLC0415
-
-        classifier = open_classifier(card, args.device)
-        print(f"ok    device {classifier.device}")
+        classifier = _open(card, args.device, args.inference)
         _tell_second_reader(card)
         written, read = _self_test(classifier)
     except VinBatchError as error:
@@ -102,6 +105,29 @@ def _check(args: argparse.Namespace) -> ExitCode:
         return ExitCode.MODEL
     print(f"ok    a synthetic card was read from end to end: {read}")
     return ExitCode.DONE
+
+
+def _open(card: ModelCard, device: str, inference: str) -> Classifier:
+    """Say which engines are there, and load the model with the one that a run would take."""
+    from vin_batch.classifier import choice, gpu, litert_classifier  # noqa: PLC0415
+    from vin_batch.classifier.artefact import find_artefact  # noqa: PLC0415
+
+    if not litert_classifier.litert_is_installed():
+        print("--    no LiteRT: processors read three times as fast with `pip install "
+              "'vin_batch[cpu]'`")  # fmt: skip
+    elif find_artefact(card) is None:
+        print(
+            f"--    model {card.name} has no network for LiteRT: vin-batch export-engine makes it"
+        )
+    else:
+        print(f"ok    LiteRT {litert_classifier.litert_version()}, and a network for it")
+    seen = "seen" if gpu.gpu_is_visible() else "none with a driver and CUDA libraries"
+    print(f"ok    GPU: {seen}")
+    chosen = choice.choose_inference(card, inference, device)
+    classifier = choice.open_chosen(card, device, chosen)
+    print(f"ok    a run computes with {choice.engine_name(chosen, classifier.device)}")
+    print(f"ok    device {classifier.device}")
+    return classifier
 
 
 def _tell_second_reader(card: ModelCard) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vin_batch.commands._labelled import add_reading_flags
-from vin_batch.errors import ExitCode, UsageError
+from vin_batch.errors import ExitCode, ModelError, UsageError
 from vin_batch.report.logs import say
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ Measures one of three things:
   --cards DIR     a model on your own labelled archive, read from end to end as
                   `vin-batch run` reads it
   --run RUN_DIR   the readings of a finished run
+With --compare-engines the first measures how far the two engines of a model read alike.
 The last two need --truth CSV with the columns card_id and vin; vin is empty where a card
 holds none. Intervals are Wilson score intervals of 95 %.
 """
@@ -53,6 +54,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: all cores)")
     add_reading_flags(parser)
+    parser.add_argument(
+        "--compare-engines",
+        action="store_true",
+        help="with --data: read the drawn cards with TensorFlow and with LiteRT, and tell how far "
+        "they agree",
+    )
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write pictures here (PNG)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
@@ -60,6 +67,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def execute(args: argparse.Namespace) -> ExitCode:
     """Run the command."""
     _check(args)
+    if args.compare_engines:
+        return _compare_engines(args)
     if args.data is not None:
         return _evaluate_model(args)
     return _evaluate_archive(args) if args.cards is not None else _evaluate_run(args)
@@ -81,6 +90,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(
             f"--{given[0]} needs --truth", "Give a CSV with the columns card_id and vin."
         )
+    if args.compare_engines and (args.data is None or args.plots is not None or not args.drawn):
+        raise UsageError("--compare-engines needs --data, cards (--drawn), and draws no plots")
     if args.plots is not None:
         from vin_batch.training.plots import require_matplotlib  # noqa: PLC0415
 
@@ -144,6 +155,49 @@ def _evaluate_model(args: argparse.Namespace) -> ExitCode:
         from vin_batch.training.plots import plot_evaluation  # noqa: PLC0415
 
         _name_plots(plot_evaluation(found.characters, found.cards, found.rejects, args.plots))
+    return ExitCode.DONE
+
+
+def _compare_engines(args: argparse.Namespace) -> ExitCode:
+    import json  # noqa: PLC0415
+
+    from vin_batch.classifier.choice import LITERT, TENSORFLOW, open_chosen  # noqa: PLC0415
+    from vin_batch.classifier.model_card import (  # noqa: PLC0415
+        default_model_directory,
+        load_model_card,
+        require_vin_classes,
+    )
+    from vin_batch.training import course, engines  # noqa: PLC0415
+    from vin_batch.vin.decoder import Decoder  # noqa: PLC0415
+
+    card = load_model_card(args.model or default_model_directory())
+    require_vin_classes(card)
+    workers = args.workers or os.cpu_count() or 1
+    other = open_chosen(card, "cpu", LITERT)
+    reference = open_chosen(card, "cpu", TENSORFLOW)
+    data = course.load_data(args.data, card.classes)
+    drawn = engines.held_out_cards(
+        data,
+        card.classes,
+        "measurement",
+        args.drawn,
+        seed=course.MEASUREMENT_SEED,
+        workers=workers,
+    )
+    found = {
+        level: engines.compare_engines(reference, other, cards, Decoder())
+        for level, cards in drawn.items()
+    }
+    if args.json:
+        print(json.dumps({level: each.as_json() for level, each in found.items()}, indent=2))
+    else:
+        print(engines.agreement_table(found, (TENSORFLOW, LITERT)))
+    problems = [f"level {level}: {p}" for level, each in found.items() for p in each.problems()]
+    if problems:
+        raise ModelError(
+            f"the two engines do not decide alike: {'; '.join(problems)}",
+            "Read with --inference tensorflow, or make the network again: vin-batch export-engine.",
+        )
     return ExitCode.DONE
 
 

@@ -50,6 +50,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--model", type=Path, help="model directory (default: the shipped model)")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
     parser.add_argument(
+        "--inference",
+        choices=("auto", "tensorflow", "litert"),
+        default="auto",
+        help="who computes the network (default: litert where it is installed and no GPU is there)",
+    )
+    parser.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, help="reading processes"
     )
 
@@ -90,9 +96,9 @@ def _answers(
     if not images:
         return iter(())
     from vin_batch.batch.characters import read_characters  # noqa: PLC0415
-    from vin_batch.classifier.keras_classifier import open_classifier  # noqa: PLC0415
+    from vin_batch.classifier.choice import open_chosen  # noqa: PLC0415
 
-    classifier = open_classifier(card, args.device)
+    classifier = open_chosen(card, args.device, args.inference, args.workers)
     return read_characters(images, classifier, args.alphabet, args.workers)
 
 

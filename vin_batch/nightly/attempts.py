@@ -29,8 +29,11 @@ PASSING_ISSUES: Final = (
     BoxIssue.CHANGED_WHILE_READING.code,
 )
 """Causes outside the bytes of a box: the same files may be read another night."""
-NOT_THE_READER: Final = frozenset(("shard_size", "limit", "package_version", "changes"))
-"""What a fingerprint has besides model, calibration and policies."""
+NOT_THE_READER: Final = frozenset(
+    ("shard_size", "limit", "package_version", "changes", "inference", "inference_sha256")
+)
+"""What a fingerprint has besides model, calibration and policies. Another engine computes the
+same network: to install one is no reason to read an archive again."""
 
 
 @dataclass(frozen=True, slots=True)

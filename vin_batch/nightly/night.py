@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vin_batch.archive import ArchiveRoot, open_archive
@@ -18,6 +18,7 @@ from vin_batch.batch.lock import hold
 from vin_batch.batch.opening import telling
 from vin_batch.batch.plan import Selection
 from vin_batch.batch.signals import StopSignals
+from vin_batch.classifier.choice import choose_inference
 from vin_batch.classifier.model_card import load_model_card, require_vin_classes
 from vin_batch.config import RunConfig
 from vin_batch.errors import DiskError, VinBatchError
@@ -116,6 +117,7 @@ class _Night:
         card = load_model_card(run.model)
         require_vin_classes(card)
         self.summary.model_id = card.model_id
+        run = replace(run, inference=choose_inference(card, run.inference, run.device))
         if run.second_reader == "off":
             return run.fingerprint(card)
         return run.fingerprint(card, self.tools.job.load_second_reader(card).parameters)

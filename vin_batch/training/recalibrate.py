@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from vin_batch.classifier.artefact import find_artefact
 from vin_batch.classifier.model_card import CARD_NAME, ModelCard
 from vin_batch.errors import DiskError, UsageError
 from vin_batch.records import DecisionPolicy
@@ -185,6 +186,8 @@ def publish_recalibrated(
             new.mkdir()
             shutil.copyfile(source.weights, new / source.weights.name)
             shutil.copyfile(source.directory / CARD_NAME, new / CARD_NAME)
+            if (artefact := find_artefact(source)) is not None:
+                shutil.copyfile(artefact.path, new / artefact.path.name)
             update_card(new, **changes, metrics=metrics)
             write_model_readme(new)
             new.replace(out)
