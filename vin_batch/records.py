@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     # `status` answers in half the time without NumPy.
@@ -143,8 +143,7 @@ class CardPack:
     classify_seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class CharReading:
+class CharReading(NamedTuple):
     """What the ink of one box says, before any VIN rule.
 
     Attributes:
@@ -164,8 +163,7 @@ class CharReading:
     issue: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Alternative:
+class Alternative(NamedTuple):
     """Another VIN that the card may carry, and its posterior probability."""
 
     vin: str

@@ -36,7 +36,7 @@ def random_rules(rng: np.random.Generator, size: int, length: int, modulus: int)
     cells = [
         (prefixes[i], rule) for i in chosen for rule in ((0, 1) if rng.random() < 0.6 else (2,))
     ]
-    unlisted = rng.random((size, size, size))
+    unlisted = np.repeat(rng.random((size, size, 1)), size, axis=2)
     for i in chosen:
         unlisted[prefixes[i]] = 0.0
     table = PrefixRules(

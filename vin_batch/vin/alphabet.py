@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 ALPHABET: Final = "0123456789ABCDEFGHJKLMNPRSTUVWXYZ"
 VIN_LENGTH: Final = 17
+_CHARACTERS: Final = ALPHABET.encode("ascii").ljust(256, b"?")
 INDEX: Final = {character: index for index, character in enumerate(ALPHABET)}
 
 
@@ -38,3 +39,10 @@ def encode(vin: str) -> NDArray[np.int8]:
 def decode(indices: NDArray[np.integer]) -> str:
     """Turn class indices ``[17]`` back into text."""
     return "".join(ALPHABET[int(index)] for index in indices)
+
+
+def decode_all(indices: NDArray[np.integer]) -> list[str]:
+    """Turn class indices ``[..., 17]`` back into texts, in order."""
+    length = indices.shape[-1]
+    text = indices.astype("uint8").tobytes().translate(_CHARACTERS).decode("ascii")
+    return [text[start : start + length] for start in range(0, len(text), length)]

@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vin_batch.vin.alphabet import ALPHABET, VIN_LENGTH
+from vin_batch.vin.ink import box_probs
 from vin_batch.vin.lattice import MIN_CARDS, Floats, Lattice
+from vin_batch.vin.prefixes import Prefixes
 from vin_batch.vin.priors import vin_rules
-from vin_batch.vin.ranking import rank
+from vin_batch.vin.ranking import Search
 from vin_batch.vin.rules import PREFIX_LENGTH, Rules
 
 INK_DOUBT: Final = 3e-5
@@ -26,8 +28,10 @@ INK_DOUBT: Final = 3e-5
 No classifier is calibrated far out in its tails; without this floor one wild box could
 outvote the other sixteen. It is small enough for two clear boxes to beat any rule.
 """
-CHUNK_CARDS: Final = 128
-"""Cards decoded at a time: the tables of one chunk (about 10 MB) stay in the cache."""
+CHUNK_CARDS: Final = 256
+"""Cards decoded at a time: enough that NumPy's cost per call is small."""
+SUM_CARDS: Final = 64
+"""Cards summed at a time: the tables (about 1 MB) stay in the cache of a core."""
 ALTERNATIVES: Final = 4
 
 
@@ -68,7 +72,8 @@ class Decoder:
     def __init__(self, rules: Rules | None = None, alternatives: int = ALTERNATIVES) -> None:
         self.rules = vin_rules() if rules is None else rules
         self._lattice = Lattice(self.rules)
-        self._count = alternatives + 1
+        self._prefixes = Prefixes(self.rules)
+        self._search = Search(self._lattice, self._prefixes, alternatives + 1)
 
     def decode(self, log_probs: NDArray[np.floating]) -> Decoded:
         """Decode cards; the result for a card does not depend on the others.
@@ -84,19 +89,26 @@ class Decoder:
             ValueError: The shape is wrong or a number is not finite.
         """
         check_log_probs(log_probs, self.rules.scheme.length, self.rules.scheme.size)
+        return self.decode_probs(box_probs(log_probs))
+
+    def decode_probs(self, probs: Floats) -> Decoded:
+        """Decode cards from ``ink.box_probs`` of their boxes, ``float64[n, length, size]``."""
         chunks = [
-            self._decode_chunk(log_probs[start : start + CHUNK_CARDS])
-            for start in range(0, max(len(log_probs), 1), CHUNK_CARDS)
+            self._decode_chunk(probs[start : start + CHUNK_CARDS])
+            for start in range(0, max(len(probs), 1), CHUNK_CARDS)
         ]
         names = Decoded.__slots__
         return Decoded(*(np.concatenate([getattr(c, name) for c in chunks]) for name in names))
 
-    def _decode_chunk(self, log_probs: NDArray[np.floating]) -> Decoded:
-        cards = len(log_probs)
-        ink = ink_of(log_probs, minimum_cards=MIN_CARDS)
-        totals = self._totals(ink)
-        best = self._lattice.completions(ink, maximum=True)
-        ranking = rank(self._lattice, ink, best, self._count)
+    def _decode_chunk(self, probs: Floats) -> Decoded:
+        cards = len(probs)
+        ink = _soften(probs, minimum_cards=MIN_CARDS)
+        parts = [
+            ink[..., start : start + SUM_CARDS] for start in range(0, ink.shape[-1], SUM_CARDS)
+        ]
+        sums = [self._sum(np.ascontiguousarray(part)) for part in parts]
+        totals, *bounds = (np.concatenate(arrays, axis=-1) for arrays in zip(*sums, strict=True))
+        ranking = self._search.rank(ink, *bounds)
         posteriors = np.minimum(ranking.weights / totals[:, None], 1.0)[:cards]
         strings = ranking.strings[:cards]
         uniform = self.rules.scheme.length * np.log(self.rules.scheme.size)
@@ -110,15 +122,16 @@ class Decoder:
             log_evidence=np.log(totals[:cards]) + uniform,
         )
 
-    def _totals(self, ink: Floats) -> Floats:
-        """Sum of prior times likelihood over all strings, ``float64[n]``."""
-        prefixes = self.rules.prefixes
-        bodies = self._lattice.completions(ink, maximum=False)[0]
-        listed = self._lattice.known_weights(ink)
-        listed *= bodies[prefixes.rule, self._lattice.known_residues]
-        unlisted = self._lattice.unlisted_weights(ink, maximum=False)
-        unlisted *= bodies[prefixes.unlisted_rule]
-        return np.asarray(listed.sum(axis=0) + unlisted.sum(axis=(0, 1)))
+    def _sum(self, ink: Floats) -> tuple[Floats, Floats, Floats]:
+        """Sum of prior times likelihood over all strings, and what the search needs.
+
+        Returns:
+            The sum ``float64[n]``, ``Lattice.bounds`` and ``Prefixes.best_known``.
+        """
+        lattice, prefixes = self._lattice, self._prefixes
+        weighed, heads = lattice.weigh(ink), prefixes.known_weights(ink)
+        total = prefixes.sums(heads, ink, lattice.sums(weighed, ink))
+        return total, lattice.bounds(weighed, ink), prefixes.best_known(heads)
 
 
 def check_log_probs(
@@ -149,20 +162,26 @@ def check_log_probs(
         )
 
 
-def ink_of(log_probs: NDArray[np.floating], minimum_cards: int = 0) -> Floats:
+def ink_of(log_probs: NDArray[np.floating]) -> Floats:
     """Likelihoods of the boxes, normalised and floored, cards last.
 
     Args:
         log_probs: ``float[n, length, size]``.
-        minimum_cards: Fewer cards are padded with boxes that say nothing.
 
     Returns:
-        ``float64[length, size, max(n, minimum_cards)]``; every box sums to 1.
+        ``float64[length, size, n]``; every box sums to 1.
     """
-    cards, length, size = log_probs.shape
-    ink = np.full((length, size, max(cards, minimum_cards)), 1.0 / size)
-    shifted = np.asarray(log_probs, dtype=np.float64)
-    odds = np.exp(np.ascontiguousarray(shifted - shifted.max(axis=2, keepdims=True)))
-    odds /= odds.sum(axis=2, keepdims=True)
-    ink[:, :, :cards] = ((1.0 - INK_DOUBT) * odds + INK_DOUBT / size).transpose(1, 2, 0)
+    return _soften(box_probs(log_probs), minimum_cards=1)
+
+
+def _soften(probs: Floats, minimum_cards: int) -> Floats:
+    """Put ``INK_DOUBT`` into ``float64[n, length, size]``, and the cards last.
+
+    The number of cards is filled up to a multiple of ``minimum_cards`` with boxes that say
+    nothing.
+    """
+    cards, length, size = probs.shape
+    filled = max(-(-cards // minimum_cards), 1) * minimum_cards
+    ink = np.full((length, size, filled), 1.0 / size)
+    ink[:, :, :cards] = ((1.0 - INK_DOUBT) * probs + INK_DOUBT / size).transpose(1, 2, 0)
     return ink

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vin_batch.vin.alphabet import decode
+from vin_batch.vin.alphabet import decode_all
 
 NOTHING: Final = "?"
 """Stands for a box that gave no evidence."""
@@ -39,26 +39,35 @@ class InkReading:
     second: NDArray[np.int8]
     second_prob: NDArray[np.float64]
 
-    def text(self, card: int) -> str:
-        """Most probable character of every box of a card, ``?`` without evidence."""
-        text = decode(self.first[card])
-        return "".join(
-            character if read else NOTHING
-            for character, read in zip(text, self.read[card].tolist(), strict=True)
-        )
+    def texts(self) -> list[str]:
+        """Most probable character of every box of every card, ``?`` without evidence."""
+        texts = decode_all(self.first)
+        for card in np.flatnonzero(~self.read.all(axis=1)).tolist():
+            texts[card] = "".join(
+                character if read else NOTHING
+                for character, read in zip(texts[card], self.read[card].tolist(), strict=True)
+            )
+        return texts
 
 
-def read_ink(log_probs: NDArray[np.floating]) -> InkReading:
+def box_probs(log_probs: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Normalise finite log probabilities ``[n, boxes, classes]``: every box sums to 1."""
+    probs = np.array(log_probs, dtype=np.float64, order="C")
+    probs -= probs.max(axis=2, keepdims=True)
+    np.exp(probs, out=probs)
+    probs /= probs.sum(axis=2, keepdims=True)
+    return probs
+
+
+def read_ink(log_probs: NDArray[np.floating], probs: NDArray[np.float64]) -> InkReading:
     """Find the two most probable characters of every box.
 
     Args:
         log_probs: ``float32[n, 17, 33]``, finite; a constant row says nothing.
+        probs: ``box_probs`` of them.
     """
-    shifted = np.asarray(log_probs, dtype=np.float64)
-    shifted = shifted - shifted.max(axis=2, keepdims=True)
-    probs = np.exp(shifted)
-    probs /= probs.sum(axis=2, keepdims=True)
-    read = shifted.min(axis=2) < -FLAT
+    lowest = log_probs.min(axis=2).astype(np.float64)
+    read = lowest - log_probs.max(axis=2).astype(np.float64) < -FLAT
     first, first_prob = _largest(probs)
     rest = probs.copy()
     np.put_along_axis(rest, first[:, :, None], -1.0, axis=2)

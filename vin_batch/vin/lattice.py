@@ -1,31 +1,69 @@
-"""Sums and maxima over all strings, by dynamic programming over residues.
+"""Sums and maxima over all bodies (what follows a WMI), by dynamic programming over residues.
 
 Arrays keep the cards on the last axis: all arithmetic is then elementwise over contiguous
 cards, fast, and the result for a card does not depend on which cards are beside it. For
 the same reason no BLAS product is used (its order of summation depends on the shape), and
-the caller pads to at least ``MIN_CARDS`` cards, because NumPy sums in another order along
-an axis that has become contiguous.
+the caller fills up to a multiple of ``MIN_CARDS`` cards, because NumPy sums in another
+order along an axis that has become contiguous.
+
+Most body rules have the same distribution at most positions. Every different one is
+weighed once, and rules that end alike share the sums over their endings.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from vin_batch.vin.rules import PREFIX_LENGTH, Rules
+from vin_batch.vin.rules import Rules
 
 MIN_CARDS: Final = 8
+NEGLIGIBLE: Final = 1e-14
+"""Two probabilities of a rule that differ by less, as a share, are the same but for rounding."""
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Number = TypeVar("Number", np.float64, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One body position.
+
+    Attributes:
+        position: 0-based.
+        rows: Where its different distributions are among the rows of ``Lattice.weigh``.
+        prior: ``float64[rules, size + 1]``, of each rule; zero for the class ``size``, which
+            stands for no class.
+        different: ``float64[most, rows, modulus]``, the different distributions, in the
+            order of ``members``.
+        members: ``int64[most, modulus]``, the classes that add each residue, filled up with
+            ``size``.
+        row_of_rule: ``int64[rules]``, row of ``Lattice.weigh`` that a rule has here.
+        row_of_node: ``int64[nodes]``, row of each different ending that begins here.
+        tail_of_node: ``int64[nodes]``, the ending after that row, a node of the next step.
+        after: ``int64[modulus, size]``, residue after each class.
+    """
+
+    position: int
+    rows: slice
+    prior: Floats
+    different: Floats
+    members: Ints
+    row_of_rule: Ints
+    row_of_node: Ints
+    tail_of_node: Ints
+    after: Ints
 
 
 @dataclass(frozen=True)
 class Lattice:
-    """The prior prepared for the dynamic programme.
+    """The prior of the bodies, prepared for the dynamic programme.
 
     Attributes:
         rules: The prior.
@@ -33,143 +71,186 @@ class Lattice:
 
     rules: Rules
 
-    @cached_property
-    def prefix_residues(self) -> NDArray[np.int64]:
-        """``int64[size, size, size]``: residue of every prefix."""
-        scheme = self.rules.scheme
-        prefixes = np.moveaxis(np.indices((scheme.size,) * PREFIX_LENGTH), 0, -1)
-        return _partial_residues(self.rules, prefixes)
-
-    @cached_property
-    def known_residues(self) -> NDArray[np.int64]:
-        """``int64[cells]``: residue of the prefix of every listed cell."""
-        return _partial_residues(self.rules, self.rules.prefixes.known)
-
-    @cached_property
-    def _groups(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        scheme = self.rules.scheme
-        order = np.argsort(self._group_of_prefix, kind="stable")
-        counts = np.bincount(self._group_of_prefix, minlength=scheme.size * scheme.modulus)
-        place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
-        members = np.zeros((len(counts), counts.max(), PREFIX_LENGTH), dtype=np.int64)
-        padding = np.ones(members.shape[:2], dtype=np.bool_)
-        prefixes = np.stack(np.unravel_index(order, (scheme.size,) * PREFIX_LENGTH), axis=-1)
-        members[self._group_of_prefix[order], place] = prefixes
-        padding[self._group_of_prefix[order], place] = False
-        return members, padding
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The body positions in order."""
+        return self._plan[0]
 
     @property
-    def _group_of_prefix(self) -> NDArray[np.int64]:
-        residues = self.prefix_residues
-        first = np.arange(len(residues))[:, None, None]
-        return (first * self.rules.scheme.modulus + residues).ravel()
+    def row_count(self) -> int:
+        """How many different distributions there are, counted position by position."""
+        return int(self.steps[0].rows.stop)
 
-    @property
-    def members(self) -> NDArray[np.int64]:
-        """``int64[groups, most, 3]``: prefixes by first character and residue."""
-        return self._groups[0]
+    @cached_property
+    def _plan(self) -> tuple[tuple[Step, ...], Ints]:
+        """The steps, and ``int64[rules]``: which ending of the first step each rule is."""
+        scheme, bodies = self.rules.scheme, self.rules.bodies
+        steps: list[Step] = []
+        nodes, begin = np.zeros(len(bodies.names), dtype=np.int64), 0
+        for position in reversed(self.rules.body_positions):
+            prior = with_nothing(bodies.positions[:, position].T).T
+            different, row = _different(prior)
+            ending, node = _different(np.column_stack([row, nodes]))
+            added = scheme.values * scheme.weights[position] % scheme.modulus
+            members = classes_by_residue(added, scheme.modulus)
+            steps.append(
+                Step(
+                    position=position,
+                    rows=slice(begin, begin + len(different)),
+                    prior=prior,
+                    different=np.stack([different[:, some] for some in members]),
+                    members=members,
+                    row_of_rule=row + begin,
+                    row_of_node=ending[:, 0] + begin,
+                    tail_of_node=ending[:, 1],
+                    after=(np.arange(scheme.modulus)[:, None] + added) % scheme.modulus,
+                )
+            )
+            nodes, begin = node, begin + len(different)
+        return tuple(reversed(steps)), nodes
 
-    @property
-    def padding(self) -> NDArray[np.bool_]:
-        """``bool[groups, most]``: entries of ``members`` that only fill up the row."""
-        return self._groups[1]
+    @cached_property
+    def _check(self) -> tuple[Floats, list[tuple[int, Ints, Floats]]]:
+        """The check term: what does not depend on the residue, and what is added to it.
 
-    def completions(self, ink: Floats, *, maximum: bool) -> Floats:
-        """Weigh all bodies, from the end of the string to its beginning.
+        Returns:
+            ``float64[rules, size]``; and per class the residues that raise its probability,
+            and by how much, ``float64[rules, residues]``.
+        """
+        check = self.rules.bodies.check
+        common = check.min(axis=1)
+        extra = check - common[:, None]
+        extra[extra < NEGLIGIBLE * common[:, None]] = 0.0
+        raised = [(c, np.flatnonzero(extra[:, :, c].any(axis=0))) for c in range(check.shape[2])]
+        return common, [(c, where, extra[:, where, c]) for c, where in raised if len(where)]
+
+    def weigh(self, ink: Floats) -> Floats:
+        """Weigh the different distributions of the body.
 
         Args:
-            ink: ``float64[length, size, n]``, likelihood of every class.
-            maximum: Take the best body instead of the sum over bodies.
+            ink: ``float64[length, size, n]``.
 
         Returns:
-            ``float64[steps + 1, rules, modulus, n]``: weight of everything that can follow
-            from body step ``s`` on, when the characters before it have that residue. Step
-            0 is the first position after the prefix; the last row is the check position.
+            ``float64[rows, modulus, n]``: prior times ink, summed over the classes that add
+            a residue.
         """
-        scheme, bodies = self.rules.scheme, self.rules.bodies
-        steps = self.rules.body_positions
-        shape = (len(steps) + 1, len(bodies.names), scheme.modulus, ink.shape[-1])
-        table = np.empty(shape)
-        table[-1] = _combine_classes(bodies.check, ink[scheme.position], maximum=maximum)
-        for step in range(len(steps) - 1, -1, -1):
-            position = steps[step]
-            by_residue = self._by_residue(position, ink[position], maximum=maximum)
-            _shift_and_combine(by_residue, table[step + 1], table[step], maximum=maximum)
+        weighed = np.empty((self.row_count, self.rules.scheme.modulus, ink.shape[-1]))
+        for step in self.steps:
+            classes = with_nothing(ink[step.position])[step.members]
+            np.einsum("krm,kmn->rmn", step.different, classes, out=weighed[step.rows])
+        return weighed
+
+    def sums(self, weighed: Floats, ink: Floats) -> Floats:
+        """Sum over all bodies of prior times ink.
+
+        Args:
+            weighed: ``weigh`` of these cards.
+            ink: ``float64[length, size, n]``.
+
+        Returns:
+            ``float64[rules, modulus, n]``: weight of everything that can follow a prefix of
+            that residue.
+        """
+        steps, node_of_rule = self._plan
+        modulus = self.rules.scheme.modulus
+        opposite = -np.arange(modulus) % modulus
+        table = weighed[steps[-1].row_of_node]
+        for step in reversed(steps[:-1]):
+            weights = weighed[step.row_of_node[:, None], opposite]
+            table = _correlate(weights, table[step.tail_of_node])
+        return _correlate(table[node_of_rule], self._check_sums(ink[self.rules.scheme.position]))
+
+    def _check_sums(self, ink: Floats) -> Floats:
+        """Prior times ink at the check position, ``float64[rules, modulus, n]``."""
+        common, raised = self._check
+        base = np.einsum("rc,cn->rn", common, ink)
+        total = np.repeat(base[:, None], self.rules.scheme.modulus, axis=1)
+        for class_, residues, extra in raised:
+            total[:, residues] += extra[:, :, None] * ink[class_]
+        return np.asarray(total)
+
+    def bounds(self, weighed: Floats, ink: Floats) -> Floats:
+        """No body weighs more than this, up to rounding, whatever its residue.
+
+        Args:
+            weighed: ``weigh`` of these cards.
+            ink: ``float64[length, size, n]``.
+
+        Returns:
+            ``float64[rules, n]``.
+        """
+        highest = weighed.max(axis=1)
+        check = self.rules.bodies.check.max(axis=1)
+        bound = np.einsum("rc,cn->rn", check, ink[self.rules.scheme.position])
+        for step in self.steps:
+            bound *= highest[step.row_of_rule]
+        return np.asarray(bound)
+
+    def maxima(self, ink: Floats, rule: Ints, card: Ints) -> Floats:
+        """Weigh the best bodies, from the end of the string to its beginning.
+
+        Args:
+            ink: ``float64[length, size, n]``.
+            rule: ``int64[pairs]``, body rules to look at.
+            card: ``int64[pairs]``, for which cards.
+
+        Returns:
+            ``float64[steps + 1, modulus, pairs]``: weight of the best that can follow from
+            body step ``s`` on, when the characters before it have that residue. Step 0 is
+            the first position after the prefix; the last row is the check position.
+        """
+        modulus = self.rules.scheme.modulus
+        table = np.zeros((len(self.steps) + 1, modulus, len(rule)))
+        check = self.rules.bodies.check
+        inks = ink[:, :, card]
+        for class_, prob in enumerate(inks[self.rules.scheme.position]):
+            np.maximum(table[-1], check[rule, :, class_].T * prob, out=table[-1])
+        for index in range(len(self.steps) - 1, -1, -1):
+            step = self.steps[index]
+            classes = with_nothing(inks[step.position])
+            classes *= step.prior[rule].T
+            weights = classes[step.members].max(axis=0)
+            twice = np.concatenate([table[index + 1], table[index + 1]])
+            for residue, weight in enumerate(weights):
+                reach = weight * twice[residue : residue + modulus]
+                np.maximum(table[index], reach, out=table[index])
         return table
 
-    def _by_residue(self, position: int, ink: Floats, *, maximum: bool) -> dict[int, Floats]:
-        """Weight ``[rules, n]`` of the classes at a position that add the same residue."""
-        scheme, prior = self.rules.scheme, self.rules.bodies.positions[:, position]
-        result: dict[int, Floats] = {}
-        for class_, value in enumerate(scheme.values):
-            residue = int(value * scheme.weights[position] % scheme.modulus)
-            term = prior[:, class_, None] * ink[class_]
-            if residue not in result:
-                result[residue] = term
-            elif maximum:
-                np.maximum(result[residue], term, out=result[residue])
-            else:
-                result[residue] += term
-        return result
 
-    def known_weights(self, ink: Floats) -> Floats:
-        """Prior times ink of every listed cell's prefix, ``float64[cells, n]``."""
-        prefixes = self.rules.prefixes
-        first, second, third = (ink[place][prefixes.known[:, place]] for place in range(3))
-        return np.asarray(prefixes.weight[:, None] * first * second * third)
+def classes_by_residue(added: Ints, modulus: int) -> Ints:
+    """List the classes that add each residue.
 
-    def unlisted_weights(self, ink: Floats, *, maximum: bool) -> Floats:
-        """Prior times ink of the unlisted prefixes.
+    Args:
+        added: ``int64[size]``, the residue that every class adds.
+        modulus: How many residues there are.
 
-        Returns:
-            ``float64[size, modulus, n]``: by first character and residue of the prefix.
-        """
-        scheme, unlisted = self.rules.scheme, self.rules.prefixes.unlisted
-        first, second, third = (
-            scheme.values * scheme.weights[place] % scheme.modulus for place in range(PREFIX_LENGTH)
-        )
-        cards = ink.shape[-1]
-        tails = np.zeros((scheme.modulus, scheme.size, cards))
-        for residue in np.unique(third):
-            pairs = np.zeros((scheme.size, scheme.size, cards))
-            for class_ in np.flatnonzero(third == residue).tolist():
-                _accumulate(pairs, unlisted[:, :, class_, None] * ink[2][class_], maximum=maximum)
-            pairs *= ink[1]
-            for class_ in range(scheme.size):
-                place = (residue + second[class_]) % scheme.modulus
-                _accumulate(tails[place], pairs[:, class_], maximum=maximum)
-        result = np.empty((scheme.size, scheme.modulus, cards))
-        for class_ in range(scheme.size):
-            result[class_] = np.roll(tails[:, class_], first[class_], axis=0) * ink[0][class_]
-        return result
+    Returns:
+        ``int64[most, modulus]``, filled up with ``size``.
+    """
+    members = [np.flatnonzero(added == residue) for residue in range(modulus)]
+    table = np.full((max(map(len, members)), modulus), len(added))
+    for residue, classes in enumerate(members):
+        table[: len(classes), residue] = classes
+    return table
 
 
-def _partial_residues(rules: Rules, prefixes: NDArray[np.int64]) -> NDArray[np.int64]:
-    scheme = rules.scheme
-    weighted = scheme.values[prefixes] * scheme.weights[:PREFIX_LENGTH]
-    return np.asarray(weighted.sum(axis=-1) % scheme.modulus)
+def with_nothing(ink: Floats) -> Floats:
+    """Add a class that has no ink to ``float64[size, n]``."""
+    return np.concatenate([ink, np.zeros((1, ink.shape[-1]))])
 
 
-def _accumulate(target: Floats, term: Floats, *, maximum: bool) -> None:
-    (np.maximum if maximum else np.add)(target, term, out=target)
+def _different(rows: NDArray[Number]) -> tuple[NDArray[Number], Ints]:
+    """The different rows, and which of them each row is."""
+    unique, inverse = np.unique(rows, axis=0, return_inverse=True)
+    return unique, np.asarray(inverse, dtype=np.int64).ravel()
 
 
-def _combine_classes(prior: Floats, ink: Floats, *, maximum: bool) -> Floats:
-    """Sum or maximum over the class axis of ``prior[..., class] * ink[class, n]``."""
-    total = np.zeros((*prior.shape[:-1], ink.shape[-1]))
-    for class_ in range(prior.shape[-1]):
-        _accumulate(total, prior[..., class_, None] * ink[class_], maximum=maximum)
-    return total
+def _correlate(weights: Floats, table: Floats) -> Floats:
+    """``out[i, r] = sum over k of weights[i, k] * table[i, (r + k) % modulus]``, per card.
 
-
-def _shift_and_combine(
-    by_residue: dict[int, Floats], after: Floats, out: Floats, *, maximum: bool
-) -> None:
-    """Fill ``out[rule, r] = combine over v of by_residue[v] * after[rule, r + v]``."""
-    modulus = after.shape[1]
-    twice = np.concatenate([after, after], axis=1)
-    out.fill(0.0)
-    for residue, weight in by_residue.items():
-        _accumulate(
-            out, weight[:, None, :] * twice[:, residue : residue + modulus], maximum=maximum
-        )
+    ``einsum`` adds over k in order, card by card; it calls no BLAS unless told to optimise.
+    """
+    modulus = table.shape[1]
+    twice = np.concatenate([table, table[:, :-1]], axis=1)
+    windows = sliding_window_view(twice, modulus, axis=1)
+    return np.asarray(np.einsum("ikn,iknr->irn", weights, windows))

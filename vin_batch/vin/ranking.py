@@ -1,23 +1,32 @@
 """The k best strings, exactly.
 
-The completions of ``lattice`` with ``maximum=True`` tell, for every prefix of a string,
-the weight of the best string that begins with it. So the search never guesses: it keeps a
-pool of disjoint sets of strings, each with the weight of its best member, takes the best
-set, reads off its best member, and splits the rest of that set by the first character that
-differs (Lawler 1972, Management Science 18:401). The pool starts with one set per cell.
+For every prefix of a string, ``Lattice.maxima`` tells the weight of the best string that
+begins with it. So the search never guesses: it keeps a pool of disjoint sets of strings,
+each with the weight of its best member, takes the best set, reads off its best member, and
+splits the rest of that set by the first character that differs (Lawler 1972, Management
+Science 18:401). The pool starts with one set per cell.
+
+Most body rules cannot have any of the best strings of a card. A cheap upper bound on each
+rule tells which: they are left out only where that bound is below the weight of ``k``
+strings that are already found.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vin_batch.vin.lattice import Floats, Lattice
+from vin_batch.vin.lattice import Floats, Ints, Lattice
+from vin_batch.vin.prefixes import Prefixes
 from vin_batch.vin.rules import PREFIX_LENGTH
 
-Ints = NDArray[np.int64]
+ROUNDING: Final = 1.0 + 1e-9
+"""Bounds are raised by this factor; rounding is a million times smaller."""
+BLOCK_CARDS: Final = 64
+"""Cards whose cells are weighed at a time, so that the weights stay in the cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,166 +72,293 @@ class _Pool:
         rows = np.arange(len(order))[:, None]
         return _Pool(*(getattr(self, field.name)[rows, order] for field in fields(self)))
 
+    def part(self, columns: slice) -> _Pool:
+        """The sets in these columns."""
+        return _Pool(*(getattr(self, field.name)[:, columns] for field in fields(self)))
+
+    def cards(self, cards: Ints) -> _Pool:
+        """The sets of these cards."""
+        return _Pool(*(getattr(self, field.name)[cards] for field in fields(self)))
+
+    def replace(self, cards: Ints, other: _Pool) -> None:
+        """Take the sets of these cards from another pool."""
+        for field in fields(self):
+            getattr(self, field.name)[cards] = getattr(other, field.name)
+
     def joined(self, other: _Pool) -> _Pool:
         """Both pools beside each other."""
         pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
         return _Pool(*(np.concatenate(pair, axis=1) for pair in pairs))
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What one chunk of cards says, and what the lattice made of it.
+@dataclass(slots=True)
+class _Expanded:
+    """The best string of the best set of every card.
+
+    Attributes:
+        string: ``int64[n, length]``.
+        weight: ``float64[n]``.
+        rule: ``int64[n]``, body rule.
+        rest: The best of the sets into which the rest of that set falls.
+    """
+
+    string: Ints
+    weight: Floats
+    rule: Ints
+    rest: _Pool
+
+    def replace(self, cards: Ints, other: _Expanded) -> None:
+        """Take these cards from another."""
+        self.string[cards], self.weight[cards] = other.string, other.weight
+        self.rule[cards] = other.rule
+        self.rest.replace(cards, other.rest)
+
+
+@dataclass(slots=True)
+class _Evidence:
+    """What a group of cards says, and the completions that were worked out so far.
 
     Attributes:
         ink: ``float64[length, size, n]``.
-        best: Completions with ``maximum=True``, ``float64[steps + 1, rules, modulus, n]``.
+        rows: ``float64[n, steps + 1, size]``, ``ink`` card by card, in the order of the steps.
+        best: ``float64[steps + 1, modulus, pairs]``, ``Lattice.maxima`` of some pairs of
+            body rule and card.
+        pair: ``int64[rules, n]``, index of a pair, -1 where it was not worked out.
+        first: ``float64[rules, modulus, n]``, step 0 of ``best``, zero where there is none.
     """
 
     ink: Floats
+    rows: Floats
     best: Floats
+    pair: Ints
+    first: Floats
+
+    def work_out(self, lattice: Lattice, rule: Ints, card: Ints) -> None:
+        """Add pairs of body rule and card."""
+        best = lattice.maxima(self.ink, rule, card)
+        self.pair[rule, card] = self.best.shape[-1] + np.arange(len(rule))
+        self.first[rule, :, card] = best[0].T
+        self.best = np.concatenate([self.best, best], axis=2) if self.best.size else best
 
 
-def rank(lattice: Lattice, ink: Floats, best: Floats, count: int) -> Ranking:
-    """Find the best strings of every card.
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The search for the best strings under one prior.
 
-    Args:
-        lattice: The prior.
-        ink: ``float64[length, size, n]``.
-        best: ``lattice.completions(ink, maximum=True)``.
+    Attributes:
+        lattice: Prior of the bodies.
+        prefixes: Prior of the prefixes.
         count: How many strings; fewer than there are strings in all.
-
-    Returns:
-        Exactly the ``count`` heaviest strings of every card, in order.
     """
-    evidence = Evidence(ink, best)
-    pool = _listed_sets(lattice, evidence, count)
-    pool = pool.joined(_unlisted_sets(lattice, evidence, count)).best(count)
-    cards, length = ink.shape[-1], lattice.rules.scheme.length
-    strings = np.empty((cards, count, length), dtype=np.int8)
-    weights = np.empty((cards, count))
-    rules = np.empty((cards, count), dtype=np.int64)
-    for place in range(count):
-        top = pool.take(np.zeros((cards, 1), dtype=np.int64))
-        rest = count - place - 1
-        strings[:, place], weights[:, place], split = _expand(lattice, evidence, top, rest)
-        rules[:, place] = top.rule[:, 0]
-        if rest:
-            others = np.broadcast_to(np.arange(1, pool.weight.shape[1]), (cards, rest))
-            pool = pool.take(others).joined(split).best(rest)
-    return Ranking(strings, weights, rules)
 
+    lattice: Lattice
+    prefixes: Prefixes
+    count: int
 
-def _listed_sets(lattice: Lattice, evidence: Evidence, count: int) -> _Pool:
-    """One set for each of the best listed cells."""
-    prefixes = lattice.rules.prefixes
-    heads = lattice.known_weights(evidence.ink)
-    weights = heads * evidence.best[0][prefixes.rule, lattice.known_residues]
-    order = _top(np.ascontiguousarray(weights.T), count)
-    cards = np.arange(len(order))[:, None]
-    return _start(
-        lattice,
-        prefixes.known[order],
-        prefixes.rule[order],
-        heads[order, cards],
-        weights[order, cards],
-    )
+    def rank(self, ink: Floats, reach: Floats, listed: Floats) -> Ranking:
+        """Find the best strings of every card.
 
+        Args:
+            ink: ``float64[length, size, n]``.
+            reach: ``Lattice.bounds``.
+            listed: ``Prefixes.best_known``.
 
-def _unlisted_sets(lattice: Lattice, evidence: Evidence, count: int) -> _Pool:
-    """One set for each of the best prefixes that are not listed.
+        Returns:
+            Exactly the ``count`` heaviest strings of every card, in order.
+        """
+        length, cards = ink.shape[0], ink.shape[-1]
+        strings = np.empty((cards, self.count, length), dtype=np.int8)
+        weights = np.empty((cards, self.count))
+        rules = np.empty((cards, self.count), dtype=np.int64)
+        evidence = self._look(ink)
+        pool, top = self._first_pool(evidence, reach, listed * reach)
+        for place in range(self.count):
+            strings[:, place], weights[:, place] = top.string, top.weight
+            rules[:, place] = top.rule
+            rest = self.count - place - 1
+            if rest:
+                pool = pool.part(slice(1, None)).joined(top.rest).best(rest)
+                top = self._expand(evidence, pool, rest - 1, np.arange(cards))
+        return Ranking(strings, weights, rules)
 
-    They are too many to weigh one by one: only those of the ``count`` best groups, by
-    first character and residue, can be among the ``count`` best.
-    """
-    rules = lattice.rules.prefixes
-    groups = lattice.unlisted_weights(evidence.ink, maximum=True)
-    completions = evidence.best[0][rules.unlisted_rule]
-    flat = (groups * completions).reshape(-1, groups.shape[-1])
-    order = _top(np.ascontiguousarray(flat.T), min(count, len(flat)))
-    members = lattice.members[order].reshape(len(order), -1, PREFIX_LENGTH)
-    cards = np.arange(len(order))[:, None]
-    first, second, third = np.moveaxis(members, -1, 0)
-    ink = evidence.ink
-    heads = rules.unlisted[first, second, third]
-    heads = heads * ink[0][first, cards] * ink[1][second, cards] * ink[2][third, cards]
-    residues = lattice.prefix_residues[first, second, third]
-    rule = rules.unlisted_rule[first]
-    heads[lattice.padding[order].reshape(len(order), -1)] = 0.0
-    weights = heads * evidence.best[0][rule, residues, cards]
-    chosen = _top(weights, count)
-    return _start(
-        lattice,
-        members[cards, chosen],
-        rule[cards, chosen],
-        heads[cards, chosen],
-        weights[cards, chosen],
-    )
+    @property
+    def _positions(self) -> Ints:
+        rules = self.lattice.rules
+        return np.array((*rules.body_positions, rules.scheme.position))
 
-
-def _start(lattice: Lattice, prefixes: Ints, rule: Ints, head: Floats, weight: Floats) -> _Pool:
-    string = np.zeros((*rule.shape, lattice.rules.scheme.length), dtype=np.int64)
-    string[..., :PREFIX_LENGTH] = prefixes
-    return _Pool(weight, rule, head, string, np.zeros_like(rule))
-
-
-def _top(weights: Floats, count: int) -> Ints:
-    """Columns of the ``count`` largest entries of every row, largest first."""
-    count = min(count, weights.shape[1])
-    chosen = np.argpartition(-weights, count - 1, axis=1)[:, :count]
-    chosen.sort(axis=1)
-    rows = np.arange(len(weights))[:, None]
-    order = np.argsort(-weights[rows, chosen], axis=1, kind="stable")
-    return np.asarray(chosen[rows, order])
-
-
-def _expand(
-    lattice: Lattice, evidence: Evidence, top: _Pool, rest: int
-) -> tuple[Ints, Floats, _Pool]:
-    """Read off the best string of each set and split what remains of the set.
-
-    Returns:
-        The strings ``int64[n, length]``, their weights ``float64[n]``, and the ``rest``
-        best of the sets into which the others fall.
-    """
-    rules, steps = lattice.rules, (*lattice.rules.body_positions, lattice.rules.scheme.position)
-    scheme, rule, fixed = rules.scheme, top.rule[:, 0], top.fixed[:, 0]
-    string, weight = top.string[:, 0].copy(), top.head[:, 0].copy()
-    cards = np.arange(len(rule))
-    residue = lattice.prefix_residues[tuple(string[:, :PREFIX_LENGTH].T)]
-    alternatives = np.zeros((len(rule), len(steps), scheme.size))
-    for step, position in enumerate(steps):
-        last = step == len(steps) - 1
-        prior = (
-            rules.bodies.check[rule, residue] if last else rules.bodies.positions[rule, position]
+    def _look(self, ink: Floats) -> _Evidence:
+        rules, modulus = len(self.lattice.rules.bodies.names), self.lattice.rules.scheme.modulus
+        return _Evidence(
+            ink=ink,
+            rows=np.ascontiguousarray(np.moveaxis(ink[self._positions], -1, 0)),
+            best=np.empty((0, 0, 0)),
+            pair=np.full((rules, ink.shape[-1]), -1),
+            first=np.zeros((rules, modulus, ink.shape[-1])),
         )
-        here = prior * evidence.ink[position].T
-        after = (residue[:, None] + scheme.values * scheme.weights[position]) % scheme.modulus
-        reach = (
-            here if last else here * evidence.best[step + 1][rule[:, None], after, cards[:, None]]
+
+    def _first_pool(
+        self, evidence: _Evidence, reach: Floats, listed: Floats
+    ) -> tuple[_Pool, _Expanded]:
+        """One set for each cell that may have one of the best strings; and the best of all.
+
+        First the most promising body rule of every card is worked out. Its strings tell
+        which other rules may matter.
+        """
+        ink, cards = evidence.ink, np.arange(evidence.ink.shape[-1])
+        evidence.work_out(self.lattice, listed.argmax(axis=0), cards)
+        pool = self._listed_sets(evidence, cards)
+        top = self._expand(evidence, pool, self.count - 1, cards)
+        least = top.rest.weight[:, -1] if self.count > 1 else top.weight
+        least = least / ROUNDING
+        unlisted = np.zeros_like(listed)
+        doubtful = np.flatnonzero(self.prefixes.best_unlisted(ink, reach) >= least)
+        if len(doubtful):
+            unlisted[:, doubtful] = self.prefixes.best_unlisted_by_rule(ink[..., doubtful])
+            unlisted *= reach
+        rule, card = np.nonzero((np.maximum(listed, unlisted) >= least) & (evidence.pair < 0))
+        doubtful = np.flatnonzero((unlisted >= least).any(axis=0))
+        again = np.union1d(card, doubtful)
+        if len(again):
+            evidence.work_out(self.lattice, rule, card)
+            pool.replace(again, self._listed_sets(evidence, again))
+            if len(doubtful):
+                found = pool.cards(doubtful).joined(self._unlisted_sets(evidence, doubtful))
+                pool.replace(doubtful, found.best(self.count))
+            top.replace(again, self._expand(evidence, pool.cards(again), self.count - 1, again))
+        return pool, top
+
+    def _listed_sets(self, evidence: _Evidence, cards: Ints) -> _Pool:
+        """One set for each of the best listed cells."""
+        prior = self.prefixes.rules.prefixes
+        orders, best, heads = [], [], []
+        for some in np.split(cards, range(BLOCK_CARDS, len(cards), BLOCK_CARDS)):
+            all_heads = self.prefixes.known_weights(evidence.ink[:, :, some])
+            weights = evidence.first[:, :, some][prior.rule, self.prefixes.known_residues]
+            weights *= all_heads
+            order, weight = _top(np.ascontiguousarray(weights.T), self.count)
+            orders.append(order)
+            best.append(weight)
+            heads.append(all_heads[order, np.arange(len(some))[:, None]])
+        chosen = np.concatenate(orders)
+        return self._start(
+            prior.known[chosen], prior.rule[chosen], np.concatenate(heads), np.concatenate(best)
         )
-        choice = np.where(step < fixed, string[:, position], reach.argmax(axis=1))
-        alternatives[:, step] = np.where((step >= fixed)[:, None], weight[:, None] * reach, 0.0)
-        alternatives[cards, step, choice] = 0.0
-        string[:, position] = choice
-        weight *= here[cards, choice]
-        residue = residue if last else after[cards, choice]
-    split = _split(top, string, alternatives, np.array(steps), rest)
-    return string, weight, split
+
+    def _unlisted_sets(self, evidence: _Evidence, cards: Ints) -> _Pool:
+        """One set for each of the best prefixes that are not listed.
+
+        The ``count`` best are among those of the ``count`` best pairs of first characters.
+        """
+        prefixes, prior = self.prefixes, self.prefixes.rules.prefixes
+        size, rows = self.lattice.rules.scheme.size, np.arange(len(cards))[:, None]
+        ink, first = evidence.ink[..., cards], evidence.first[..., cards]
+        pairs = prefixes.after_pairs(ink[2], first[prefixes.unlisted_rules], np.maximum)
+        pairs *= prefixes.pair_prior.reshape(-1, 1)
+        table = pairs.reshape(size, size, -1)
+        table *= ink[1]
+        table *= ink[0][:, None]
+        chosen, _ = _top(np.ascontiguousarray(pairs.T), self.count)
+        chosen.sort(axis=1)
+        codes = (chosen[:, :, None] * size + np.arange(size)).reshape(len(cards), -1)
+        one, two, three = np.unravel_index(codes, (size,) * PREFIX_LENGTH)
+        heads = prior.unlisted[one, two, three]
+        heads = heads * ink[0][one, rows] * ink[1][two, rows] * ink[2][three, rows]
+        rule = prior.unlisted_rule[one]
+        weights = heads * first[rule, prefixes.residues[one, two, three], rows]
+        order, best = _top(weights, self.count)
+        strings = np.stack([part[rows, order] for part in (one, two, three)], axis=-1)
+        return self._start(strings, rule[rows, order], heads[rows, order], best)
+
+    def _start(self, prefixes: Ints, rule: Ints, head: Floats, weight: Floats) -> _Pool:
+        """One set per prefix and body rule; ``count`` of them, some without members if need be."""
+        cards, found = rule.shape
+        pool = _Pool(
+            weight=np.zeros((cards, self.count)),
+            rule=np.zeros((cards, self.count), dtype=np.int64),
+            head=np.zeros((cards, self.count)),
+            string=np.zeros((cards, self.count, self.lattice.rules.scheme.length), dtype=np.int64),
+            fixed=np.zeros((cards, self.count), dtype=np.int64),
+        )
+        pool.weight[:, :found], pool.rule[:, :found], pool.head[:, :found] = weight, rule, head
+        pool.string[:, :found, :PREFIX_LENGTH] = prefixes
+        return pool
+
+    def _expand(self, evidence: _Evidence, pool: _Pool, rest: int, cards: Ints) -> _Expanded:
+        """Read off the best string of the best sets and split what remains of them.
+
+        Args:
+            evidence: Of all cards.
+            pool: The sets of some cards, best first.
+            rest: How many of the sets to keep into which the rest falls.
+            cards: ``int64[n]``, which cards these are.
+        """
+        rules, last = self.lattice.rules, len(self.lattice.steps)
+        positions = self._positions
+        rule, fixed = pool.rule[:, 0].copy(), pool.fixed[:, 0]
+        string, weight = pool.string[:, 0].copy(), pool.head[:, 0].copy()
+        index, pairs = np.arange(len(rule)), evidence.best.shape[-1]
+        pair = evidence.pair[rule, cards][:, None]
+        residue = self.prefixes.residues[tuple(string[:, :PREFIX_LENGTH].T)]
+        inks = evidence.rows if len(cards) == len(evidence.rows) else evidence.rows[cards]
+        here = rules.bodies.positions[rule[:, None], positions]
+        here *= inks
+        reach, before = np.empty_like(here), np.empty((len(rule), last + 1))
+        for place, position in enumerate(positions.tolist()):
+            if place < last:
+                after = self.lattice.steps[place].after
+                places = (after * pairs).take(residue, axis=0)
+                places += pair
+                best = evidence.best[place + 1].ravel().take(places)
+                np.multiply(here[:, place], best, out=reach[:, place])
+            else:
+                np.multiply(rules.bodies.check[rule, residue], inks[:, last], out=here[:, last])
+                reach[:, last] = here[:, last]
+            choice = reach[:, place].argmax(axis=1)
+            choice = np.where(place < fixed, string[:, position], choice)
+            string[:, position] = choice
+            before[:, place] = weight
+            weight *= here[index, place, choice]
+            if place < last:
+                residue = after[residue, choice]
+        if not rest:
+            return _Expanded(string, weight, rule, pool.part(slice(0, 0)))
+        before[np.arange(last + 1) < fixed[:, None]] = 0.0
+        reach *= before[:, :, None]
+        reach[index[:, None], np.arange(last + 1), string[:, positions]] = 0.0
+        return _Expanded(string, weight, rule, _split(pool, string, reach, positions, rest))
 
 
-def _split(top: _Pool, string: Ints, alternatives: Floats, steps: Ints, rest: int) -> _Pool:
+def _split(pool: _Pool, string: Ints, alternatives: Floats, steps: Ints, rest: int) -> _Pool:
     """Make one set per deviation from ``string``, and keep the ``rest`` best."""
-    size = alternatives.shape[-1]
-    flat = alternatives.reshape(len(string), -1)
-    chosen = _top(flat, max(rest, 1))[:, :rest]
-    step, class_ = np.divmod(chosen, size)
-    cards = np.arange(len(string))[:, None]
+    chosen, best = _top(alternatives.reshape(len(string), -1), rest)
+    step, class_ = np.divmod(chosen, alternatives.shape[-1])
     strings = np.repeat(string[:, None], chosen.shape[1], axis=1)
     np.put_along_axis(strings, steps[step][..., None], class_[..., None], axis=2)
     return _Pool(
-        flat[cards, chosen],
-        np.repeat(top.rule, chosen.shape[1], axis=1),
-        np.repeat(top.head, chosen.shape[1], axis=1),
+        best,
+        np.repeat(pool.rule[:, :1], chosen.shape[1], axis=1),
+        np.repeat(pool.head[:, :1], chosen.shape[1], axis=1),
         strings,
         step + 1,
     )
+
+
+def _top(weights: Floats, count: int) -> tuple[Ints, Floats]:
+    """The ``count`` largest entries of every row, largest first; of equal ones the first.
+
+    Args:
+        weights: ``float64[n, m]``, not negative; overwritten.
+        count: At most ``m`` are given.
+
+    Returns:
+        Their columns and values, ``[n, count]``.
+    """
+    rows = np.arange(len(weights))
+    count = min(count, weights.shape[1])
+    order = np.empty((len(weights), count), dtype=np.int64)
+    best = np.empty((len(weights), count))
+    for place in range(count):
+        order[:, place] = weights.argmax(axis=1)
+        best[:, place] = weights[rows, order[:, place]]
+        weights[rows, order[:, place]] = -1.0
+    return order, best

@@ -50,7 +50,8 @@ class PrefixRules:
         rule: ``int64[cells]``, body rule of the cell.
         weight: ``float64[cells]``, prior probability of the cell.
         unlisted: ``float64[size, size, size]``, prior probability of every prefix that is
-            not in ``known``, zero for those that are.
+            not in ``known``, zero for those that are; elsewhere it depends on the first two
+            characters alone.
         unlisted_rule: ``int64[size]``, body rule after an unlisted prefix, by its first
             character.
     """
