@@ -106,8 +106,10 @@ def open_pack(
     with pack_errors(pack):
         size = packs.state(pack).size
         if has_index:
-            rows = _stored(packs, pack + INDEX_SUFFIX)
-            head = packs.read(pack + INDEX_SUFFIX, 0, MAX_HEAD_BYTES).partition(b"\n")[0]
+            index = pack + INDEX_SUFFIX
+            rows = _stored(packs, index)
+            length = min(packs.state(index).size, MAX_HEAD_BYTES)
+            head = packs.read(index, 0, length).partition(b"\n")[0]
         else:
             rows = _made(packs, pack, size, scratch / f"{totals.packs}.jsonl", totals)
             head = rows().partition(b"\n")[0]
