@@ -161,8 +161,10 @@ def _lists(
 
 
 def _structs(items: list[Any], kind: pa.StructType) -> pa.StructArray:
+    """Named tuples whose fields are the members of ``kind``, in their order."""
     members = [kind.field(i) for i in range(kind.num_fields)]
-    arrays = [pa.array([getattr(i, m.name) for i in items], m.type) for m in members]
+    columns = list(zip(*items, strict=True)) or [()] * len(members)
+    arrays = [pa.array(column, m.type) for column, m in zip(columns, members, strict=True)]
     return pa.StructArray.from_arrays(arrays, fields=members)
 
 
