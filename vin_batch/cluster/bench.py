@@ -139,8 +139,10 @@ class _LatePublisher(Publisher):
         self, shard: int, cards: Sequence[CardRef], readings: Sequence[Reading], evidence: Evidence
     ) -> Receipt:
         present = load_receipt(self.run, shard)
-        if present not in {None, self.before} and is_valid(
-            self.run, present, self.run_id, len(cards)
+        if (
+            present is not None
+            and present != self.before
+            and is_valid(self.run, present, self.run_id, len(cards))
         ):
             return present
         return Publisher.publish(self, shard, cards, readings, evidence)

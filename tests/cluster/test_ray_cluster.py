@@ -1,0 +1,145 @@
+"""Runs on a real Ray cluster whose nodes all live on this machine."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch_fakes import HANG, POISON, box_png, fake_tools, make_config, readings_bytes
+from cluster_fakes import cluster_tools, patient_tools, ray_cluster
+from crash_tools import PATIENCE, TESTS, environment, new_base, receipts, wait_until
+from vin_batch.batch.job import JobOutcome, failed_again, run_job
+from vin_batch.batch.receipts import Receipt, iter_receipts
+from vin_batch.batch.rundir import RunDir
+from vin_batch.batch.verify import verify_run
+from vin_batch.errors import ExitCode, NoGpuError
+
+if TYPE_CHECKING:
+    from ray.cluster_utils import Cluster
+
+pytest.importorskip("ray", reason="Ray is not installed: pip install 'vin_batch[ray]'")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+CARDS = 40
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with ray_cluster(2) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return new_base(tmp_path, CARDS)
+
+
+def on_cluster(base: Path, cluster: Cluster, **flags: object) -> JobOutcome:
+    values = {"engine": "ray", "ray_address": cluster.address, "workers": None, **flags}
+    return run_job(make_config(base, **values), cluster_tools())
+
+
+def locally(base: Path) -> dict[str, bytes]:
+    """What a run on this machine alone gives."""
+    run_job(make_config(base, output=base / "alone"), fake_tools())
+    return readings_bytes(base / "alone")
+
+
+def all_receipts(run: Path) -> list[Receipt]:
+    return list(iter_receipts(RunDir(run)))
+
+
+def spoil(base: Path, card: int, data: bytes) -> Path:
+    path = base / "archive" / f"box_{card // 5:02d}" / f"card_{card:04d}" / "08.png"
+    path.write_bytes(data)
+    return path
+
+
+def test_readings_are_those_of_one_machine(
+    base: Path, cluster: Cluster, capfd: pytest.CaptureFixture[str]
+) -> None:
+    capfd.readouterr()
+    outcome = on_cluster(base, cluster)
+    assert (outcome.exit_code, outcome.shards_worked) == (ExitCode.DONE, 10)
+    assert readings_bytes(base / "run") == locally(base)
+    assert list(verify_run(RunDir(base / "run"))) == []
+    assert on_cluster(base, cluster).shards_worked == 0
+    shown = capfd.readouterr()
+    assert "raylet" not in shown.out + shown.err, "stdout is for data, stderr for our log"
+
+
+def test_deadly_and_stuck_cards_are_isolated_as_on_one_machine(
+    base: Path, cluster: Cluster
+) -> None:
+    poisoned, stuck = spoil(base, 5, POISON), spoil(base, 22, HANG)
+    outcome = on_cluster(base, cluster, card_timeout=2.0)
+    run_job(make_config(base, output=base / "alone", card_timeout=2.0), fake_tools())
+    assert outcome.exit_code == ExitCode.FINISHED_WITH_FAILURES
+    assert readings_bytes(base / "run") == readings_bytes(base / "alone")
+    for here, there in zip(all_receipts(base / "alone"), all_receipts(base / "run"), strict=True):
+        for name in ("state", "statuses", "issues", "blamed", "strikes", "errors", "given_up"):
+            assert getattr(here, name) == getattr(there, name), name
+    poisoned.write_bytes(box_png(1))
+    stuck.write_bytes(box_png(2))
+    config = make_config(base, engine="ray", ray_address=cluster.address)
+    healed = run_job(config, cluster_tools(), failed_again)
+    assert (healed.exit_code, healed.shards_worked) == (ExitCode.DONE, 2)
+
+
+def test_a_lost_node_costs_nothing(
+    base: Path, cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    doomed = cluster.add_node(num_cpus=1)
+
+    def kill() -> None:
+        wait_until(lambda: receipts(base) >= 3)
+        cluster.remove_node(doomed, allow_graceful=False)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    config = make_config(base, engine="ray", ray_address=cluster.address, workers=None)
+    outcome = run_job(config, patient_tools())
+    killer.join()
+    assert outcome.exit_code == ExitCode.DONE
+    assert not outcome.tally.poisoned, "no card is blamed for a node"
+    assert readings_bytes(base / "run") == locally(base)
+    assert any("its node has gone" in line or "has gone" in line for line in caplog.messages)
+
+
+def test_a_driver_that_is_stopped_or_killed_resumes(base: Path, cluster: Cluster) -> None:
+    assert cluster.address is not None
+    command = [sys.executable, str(TESTS / "cluster_driver.py"), str(base), cluster.address]
+
+    def stop(number: signal.Signals, after: int) -> tuple[int, str, str]:
+        with subprocess.Popen(
+            command, env=environment(), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        ) as driver:  # fmt: skip
+            wait_until(lambda: receipts(base) >= after)
+            driver.send_signal(number)
+            out, err = driver.communicate(timeout=PATIENCE)
+        return driver.returncode, out, err
+
+    code, out, err = stop(signal.SIGTERM, 1)
+    assert (code, out) == (ExitCode.TERMINATED, "")
+    assert err.startswith("TerminatedRunError")
+    assert receipts(base) < 10
+    assert stop(signal.SIGKILL, receipts(base) + 1)[0] == -signal.SIGKILL
+    assert receipts(base) < 10
+    outcome = run_job(make_config(base, engine="ray", ray_address=cluster.address), patient_tools())
+    assert outcome.exit_code == ExitCode.DONE
+    assert readings_bytes(base / "run") == locally(base)
+    assert not list((base / "run").rglob(".*.tmp"))
+
+
+def test_a_gpu_that_the_cluster_lacks_is_not_passed_over(base: Path, cluster: Cluster) -> None:
+    with pytest.raises(NoGpuError) as caught:
+        on_cluster(base, cluster, device="gpu")
+    assert caught.value.exit_code == ExitCode.NO_GPU

@@ -1,0 +1,66 @@
+"""Stand-ins that nodes of a Ray cluster can import, and a cluster on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from batch_fakes import fake_tools, prepare
+from crash_tools import environment
+from vin_batch.cluster.engine import RayEngine
+from vin_batch.records import BoxIssue
+
+if TYPE_CHECKING:
+    from ray.cluster_utils import Cluster
+
+    from vin_batch.batch.job import JobTools
+
+PAUSE = 0.004
+"""Seconds that a patient worker takes for a box: 0.3 s for a shard of four cards."""
+RAY_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # A busy machine may take a minute to start a node; Ray by itself gives it half of that.
+    "RAY_agent_register_timeout_ms": "120000",
+    "RAY_raylet_start_wait_time_s": "120",
+    "RAY_enable_worker_prestart": "0",
+    "RAY_prestart_worker_first_driver": "0",
+}
+
+
+def prepare_patiently(data: bytes) -> tuple[NDArray[np.uint8], BoxIssue]:
+    """As ``prepare``, but slow enough that a test can meddle meanwhile."""
+    time.sleep(PAUSE)
+    return prepare(data)
+
+
+def cluster_tools(**changes: object) -> JobTools:
+    return fake_tools(**{"engines": {"ray": RayEngine}, **changes})
+
+
+def patient_tools() -> JobTools:
+    return cluster_tools(prepare=prepare_patiently)
+
+
+@contextmanager
+def ray_cluster(nodes: int) -> Iterator[Cluster]:
+    """A cluster of nodes with one core each, all of them on this machine."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(**RAY_SETTINGS).items():
+            patch.setenv(name, value)
+        cluster = Cluster(
+            initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+        )
+        try:
+            for _ in range(nodes - 1):
+                cluster.add_node(num_cpus=1)
+            yield cluster
+        finally:
+            cluster.shutdown()
