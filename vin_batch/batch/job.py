@@ -24,7 +24,7 @@ from vin_batch.batch.ledger import (
     tally,
     with_session,
 )
-from vin_batch.batch.loop import SPARE_SHARDS, Reader, ShardLoop, ShardProgress
+from vin_batch.batch.loop import Reader, ShardLoop, ShardProgress, shards_in_flight
 from vin_batch.batch.opening import OpenRun, open_run, prepare_directory, prepare_locked
 from vin_batch.batch.pack import Prepare
 from vin_batch.batch.plan import Selection
@@ -253,14 +253,15 @@ def _work(
     config, (card, second) = opened.config, models
     workers = min(config.workers, len(todo))
     limits = Limits(config.card_timeout, config.shard_timeout, config.worker_memory_limit)
+    inference = _worker_inference(config, card, tools)
     pool = WorkerPool(workers, limits)
     loop = ShardLoop(
         opened=opened,
-        schedule=Schedule(todo, width=workers + SPARE_SHARDS),
+        schedule=Schedule(todo, width=shards_in_flight(workers)),
         pool=pool,
         prepare=tools.prepare,
         signals=signals,
-        inference=_worker_inference(config, card, tools),
+        inference=inference,
     )
     try:
         # The workers read their first shards while the model loads.

@@ -258,4 +258,6 @@ def _finish(packing: _Packing, task: ShardTask, answers: Answers | None) -> Card
         read_seconds=packing.read_seconds,
         preprocess_seconds=packing.preprocess_seconds,
         read_bytes=packing.read_bytes,
+        log_probs=None if answers is None else answers.log_probs,
+        classify_seconds=0.0 if answers is None else answers.seconds,
     )

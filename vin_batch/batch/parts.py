@@ -77,6 +77,8 @@ def join_packs(task: ShardTask, parts: PackParts) -> ShardResult:
         read_seconds=read,
         preprocess_seconds=preprocess,
         read_bytes=read_bytes,
+        log_probs=log_probs,
+        classify_seconds=classify,
     )
     errors = tuple(error for _, result in parts for error in result.errors)[:MAX_ERRORS]
     return ShardResult(pack, (), errors, _largest([result.rss_bytes for _, result in parts]))
