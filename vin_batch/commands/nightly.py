@@ -23,7 +23,10 @@ where the current reading of every card lies. What to do is said in the tables [
 EPILOG = """\
 The same command after an interruption finishes what was left. Exit code 3 means that cards
 read tonight failed or folders could not be listed, 8 that the archive is empty or too many
-known cards disappeared at once, 9 that another night is still at work.
+known cards disappeared at once, 9 that another night is still at work. Where an [[export]]
+failed, the readings are safe, the exit code is that of the export (7: the database or the
+disk, 2: its settings or tables), and the next night, or the same command, hands on what is
+missing.
 """
 
 
@@ -55,6 +58,7 @@ def execute(args: argparse.Namespace) -> ExitCode:
 
     config = load_night_config(args.config, {"device": args.device, "workers": args.workers})
     from vin_batch.commands._job import real_tools  # noqa: PLC0415 - after the cheap checks
+    from vin_batch.nightly.exporters import exporters_of  # noqa: PLC0415
     from vin_batch.nightly.night import NightTools, run_night  # noqa: PLC0415
     from vin_batch.nightly.nightdir import NightDir  # noqa: PLC0415
     from vin_batch.nightly.summary import last_words  # noqa: PLC0415
@@ -62,7 +66,8 @@ def execute(args: argparse.Namespace) -> ExitCode:
 
     if config.run.textfile is not None:
         require_place(config.run.textfile)
-    tools = NightTools(real_tools(args.progress), tell=_write_metrics)
+    exporters = exporters_of(config.exports)
+    tools = NightTools(real_tools(args.progress), exporters=exporters, tell=_write_metrics)
     summary = run_night(config, tools, args.allow_missing)
     level = logging.INFO if summary.outcome is ExitCode.DONE else logging.WARNING
     for line in last_words(NightDir(config.output), summary).splitlines():

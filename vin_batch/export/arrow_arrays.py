@@ -37,19 +37,20 @@ def numbers(array: pa.Array) -> NDArray[Any]:
     return data[array.offset : array.offset + len(array)]
 
 
-def from_bytes(ends: Ends, data: Any, kind: pa.DataType) -> pa.Array:  # noqa: ANN401 - a buffer
+def from_bytes(bounds: Ends, data: Any, kind: pa.DataType) -> pa.Array:  # noqa: ANN401 - a buffer
     """Texts or bytes that lie behind each other, sharing memory."""
-    return pa.Array.from_buffers(
-        kind, len(ends) - 1, [None, pa.py_buffer(np.ascontiguousarray(ends)), pa.py_buffer(data)]
-    )
+    places = pa.py_buffer(np.ascontiguousarray(bounds))
+    return pa.Array.from_buffers(kind, len(bounds) - 1, [None, places, pa.py_buffer(data)])
 
 
-def lists(ends: Ends, values: pa.Array, kind: pa.DataType) -> pa.ListArray:
+def lists(bounds: Ends, values: pa.Array, kind: pa.DataType | None = None) -> pa.ListArray:
     """Lists without nulls, cut out of their values."""
-    return pa.ListArray.from_arrays(from_numpy(ends, pa.int32()), values, type=kind)
+    return pa.ListArray.from_arrays(from_numpy(bounds, pa.int32()), values, type=kind)
 
 
-def list_like(like: pa.ListArray, values: pa.Array, kind: pa.DataType) -> pa.ListArray:
+def list_like(
+    like: pa.ListArray, values: pa.Array, kind: pa.DataType | None = None
+) -> pa.ListArray:
     """Lists as long as others, of other values: one for each value of ``like.flatten()``."""
     return lists(ends_of(np.diff(ends(like))), values, kind)
 

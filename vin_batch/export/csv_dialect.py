@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vin_batch.errors import UsageError
+from vin_batch.export.arrow_arrays import list_like
 from vin_batch.export.contract import CONTRACT, NAMES, TIMESTAMP
 from vin_batch.export.readings_csv import defuse, restore
 
@@ -89,10 +90,15 @@ def encode_rows(table: pa.Table, dialect: CsvDialect) -> bytes:
 
 def cells(table: pa.Table) -> Iterator[tuple[str, ...]]:
     """Rows of ``CONTRACT`` as cells, formulas defused."""
+    return text_cells(table, NAMES)
+
+
+def text_cells(table: pa.Table, names: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Some columns of ``CONTRACT`` as cells, row by row, formulas defused."""
     columns: list[Iterable[str]] = []
-    for field in CONTRACT:
-        texts = to_text(table.column(field.name).combine_chunks()).to_pylist()
-        plain = pa.types.is_string(field.type)
+    for name in names:
+        texts = to_text(table.column(name).combine_chunks()).to_pylist()
+        plain = pa.types.is_string(CONTRACT.field(name).type)
         columns.append(map(defuse, texts) if plain else texts)
     yield from zip(*columns, strict=True)
 
@@ -102,8 +108,7 @@ def to_text(array: pa.Array) -> pa.Array:
     kind = array.type
     if pa.types.is_list(kind):
         items = pc.cast(array.flatten(), pa.string())
-        lists = pa.ListArray.from_arrays(_offsets(array), items)
-        return pc.binary_join(lists, LIST_SEPARATOR)
+        return pc.binary_join(list_like(array, items), LIST_SEPARATOR)
     if kind == TIMESTAMP:
         texts = [None if moment is None else moment.isoformat() for moment in array.to_pylist()]
         return pc.fill_null(pa.array(texts, pa.string()), "")
@@ -144,11 +149,6 @@ def _item(text: str, kind: pa.DataType) -> Any:  # noqa: ANN401
     if kind == pa.float32():
         return np.float32(text)
     return float(text) if pa.types.is_floating(kind) else int(text)
-
-
-def _offsets(array: pa.ListArray) -> pa.Array:
-    lengths = np.asarray(pc.list_value_length(array), np.int32)
-    return pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
 
 
 def _lines(rows: Iterable[Sequence[str]], dialect: CsvDialect) -> str:

@@ -14,9 +14,11 @@ from vin_batch.export.load import (
     Loading,
     LoadOptions,
     LoadOutcome,
+    Loads,
     ShardRows,
     corrections_table,
     load_values,
+    loads_of,
     run_values,
     shard_rows,
 )
@@ -77,6 +79,24 @@ def export_embedded(
         database.change(_RUN, run_values(finished))
         added = _add_corrections(database, corrections)
         return _load_shards(database, finished, added, options)
+    finally:
+        database.close()
+
+
+def loads_of_file(engine: str, file: Path) -> Loads:
+    """What the ledger of a file says; nothing where there is no file.
+
+    Raises:
+        UsageError: The engine is not installed, or the file holds something else.
+        DiskError: The file cannot be read.
+        LockedError: Another process has the file open for writing.
+    """
+    if not file.exists():
+        return {}
+    database = open_engine(engine, file)
+    try:
+        _make_tables(database, file)
+        return loads_of(database.fetch("SELECT run_id, shard, readings_sha256 FROM loads"))
     finally:
         database.close()
 

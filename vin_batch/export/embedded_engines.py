@@ -16,12 +16,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vin_batch.batch.atomic import current_mode
 from vin_batch.errors import DiskError, LockedError, UsageError
+from vin_batch.export.arrow_arrays import list_like
 from vin_batch.export.contract import MACHINE, TIMESTAMP
 from vin_batch.export.load import CORRECTIONS
 
@@ -286,15 +286,9 @@ def _plain_values(column: pa.ChunkedArray) -> list[object]:
             # The shortest text of each single is exact; that of its double is three times as
             # long.
             texts = pc.cast(array.flatten(), pa.string())
-            return [f"[{','.join(row)}]" for row in _lists(array, texts).to_pylist()]
+            return [f"[{','.join(row)}]" for row in list_like(array, texts).to_pylist()]
         return [json.dumps(row, ensure_ascii=False) for row in array.to_pylist()]
     return list(map(_text_of_time, array.to_pylist()))
-
-
-def _lists(array: pa.ListArray, values: pa.Array) -> pa.ListArray:
-    lengths = np.asarray(pc.list_value_length(array), np.int32)
-    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
-    return pa.ListArray.from_arrays(offsets, values)
 
 
 def _text_of_time(value: object) -> object:

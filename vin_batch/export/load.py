@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,6 +33,10 @@ CORRECTIONS: Final = pa.schema(
     ]
 )
 assert tuple(CORRECTIONS.names) == CORRECTION_COLUMNS
+
+
+Loads = Mapping[str, Mapping[int, str]]
+"""What a ledger says: digests of the readings of loaded shards, by run id and shard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +183,14 @@ def corrections_table(corrections: Sequence[Correction]) -> pa.Table:
         for c in corrections
     ]  # fmt: skip
     return pa.Table.from_pylist(rows, schema=CORRECTIONS)
+
+
+def loads_of(rows: Iterable[tuple[Any, ...]]) -> Loads:
+    """Group rows of ``run_id, shard, readings_sha256``."""
+    found: dict[str, dict[int, str]] = {}
+    for run_id, shard, digest in rows:
+        found.setdefault(run_id, {})[shard] = digest
+    return found
 
 
 def run_values(finished: FinishedRun) -> tuple[object, ...]:

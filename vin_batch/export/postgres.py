@@ -29,10 +29,12 @@ from vin_batch.export.load import (
     Loading,
     LoadOptions,
     LoadOutcome,
+    Loads,
     ShardRows,
     ahead,
     corrections_table,
     load_values,
+    loads_of,
     run_values,
     shard_rows,
 )
@@ -142,6 +144,26 @@ def export_postgres(
         before = session.transaction(partial(_begin, values=run_values(finished)))
         added = session.transaction(partial(_add_corrections, corrections=corrections))
         return _load_shards(session, finished, before, added, options)
+    finally:
+        session.close()
+
+
+def loads(destination: Destination, attempts: int = 6) -> Loads:
+    """What the ledger says.
+
+    Raises:
+        UsageError: The tables are missing or of another version.
+        DatabaseError: The server refused or stayed away.
+    """
+
+    def fetch(cursor: Cursor) -> Loads:
+        return loads_of(
+            execute(cursor, "SELECT run_id, shard, readings_sha256 FROM loads").fetchall()
+        )
+
+    session = Session(destination, attempts, prepare=partial(_prepare, schema=destination.schema))
+    try:
+        return session.transaction(fetch)
     finally:
         session.close()
 

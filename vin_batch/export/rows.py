@@ -24,7 +24,14 @@ from vin_batch.export.arrow_arrays import (
     numbers,
     scalar,
 )
-from vin_batch.export.contract import CONFIRMED, CONTRACT, MACHINE, TIMESTAMP, Source
+from vin_batch.export.contract import (
+    BY_PERSON,
+    CONFIRMED,
+    CONTRACT,
+    MACHINE,
+    TIMESTAMP,
+    Source,
+)
 from vin_batch.records import Status
 from vin_batch.vin.alphabet import VIN_LENGTH
 
@@ -37,6 +44,7 @@ _CORRECTED: Final = (
     "reviewer", "reviewed_at", "note",
 )  # fmt: skip
 """Columns whose value a correction decides."""
+_SIGNATURE: Final = ("reviewer", "reviewed_at", "note")
 
 
 def machine_rows(table: pa.Table, read_at: datetime, shard: int) -> pa.Table:
@@ -76,16 +84,31 @@ def contract_rows(machine: pa.Table, corrections: Mapping[str, Correction]) -> p
     Returns:
         Rows of ``CONTRACT``, in the same order.
     """
-    rows = machine.num_rows
+    signed = with_people(machine, corrections)
+    return pa.table([signed.column(name) for name in CONTRACT.names], schema=CONTRACT)
+
+
+def with_people(table: pa.Table, corrections: Mapping[str, Correction]) -> pa.Table:
+    """Put people's words before the machine's, whatever other columns there are.
+
+    Args:
+        table: Has the columns of ``READINGS_SCHEMA`` that a correction decides.
+        corrections: The deciding correction of every corrected card.
+
+    Returns:
+        The same columns, and those of ``BY_PERSON`` behind them; without schema metadata.
+    """
+    rows = table.num_rows
     columns: dict[str, pa.Array | pa.ChunkedArray] = {
-        name: machine.column(name) for name in machine.column_names
+        name: table.column(name) for name in table.column_names
     }
-    columns["machine_status"] = machine.column("status")
-    columns["machine_vin"] = machine.column("vin")
-    columns["source"] = pa.array([Source.MACHINE.value] * rows, pa.string())
-    for name in ("reviewer", "reviewed_at", "note"):
-        columns[name] = pa.nulls(rows, CONTRACT.field(name).type)
-    ids = machine.column("card_id").to_pylist()
+    columns |= {
+        "source": pa.array([Source.MACHINE.value] * rows, pa.string()),
+        "machine_status": table.column("status"),
+        "machine_vin": table.column("vin"),
+        **{name: pa.nulls(rows, CONTRACT.field(name).type) for name in _SIGNATURE},
+    }
+    ids = table.column("card_id").to_pylist()
     hits = [(row, corrections[card]) for row, card in enumerate(ids) if card in corrections]
     if hits:
         for name in _CORRECTED:
@@ -93,7 +116,10 @@ def contract_rows(machine: pa.Table, corrections: Mapping[str, Correction]) -> p
             for row, correction in hits:
                 values[row] = _corrected(correction)[name]
             columns[name] = pa.array(values, CONTRACT.field(name).type)
-    return pa.table([columns[name] for name in CONTRACT.names], schema=CONTRACT)
+    fields = [
+        CONTRACT.field(name) if name in BY_PERSON else table.schema.field(name) for name in columns
+    ]
+    return pa.table(list(columns.values()), schema=pa.schema(fields))
 
 
 def _corrected(correction: Correction) -> dict[str, Any]:

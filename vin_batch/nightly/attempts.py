@@ -19,6 +19,7 @@ from vin_batch.batch.receipts import load_receipt
 from vin_batch.batch.resume import open_plan
 from vin_batch.batch.rundir import RunDir
 from vin_batch.errors import DiskError
+from vin_batch.export.shards import read_time
 from vin_batch.nightly.catalogue import FoldedRun, Key, key_of
 from vin_batch.records import BoxIssue, CardRef
 from vin_batch.vin.alphabet import VIN_LENGTH
@@ -47,6 +48,7 @@ class SurveyedRun:
         planned: Shards of its plan.
         shards: Those whose readings are whole, in order.
         digest: Digest of their readings.
+        latest: When the last of them was read, ISO 8601; empty without one.
     """
 
     name: str
@@ -55,6 +57,7 @@ class SurveyedRun:
     planned: int
     shards: tuple[int, ...]
     digest: str
+    latest: str
 
     @property
     def is_complete(self) -> bool:
@@ -118,14 +121,15 @@ def survey(run: RunDir, name: str, check: Callable[[], None]) -> SurveyedRun:
     record = load_run(run)
     plan = open_plan(run, record)
     hasher = hashlib.blake2b(digest_size=16)
-    whole = []
+    whole, latest = [], ""
     for shard in range(plan.shards):
         check()
         receipt = load_receipt(run, shard)
         if receipt and is_valid(run, receipt, record.run_id, plan.rows(shard)):
             whole.append(shard)
+            latest = max(latest, read_time(record, receipt).isoformat())
             hasher.update(f"{shard} {receipt.readings_sha256} {receipt.stat_digest}\n".encode())
-    return SurveyedRun(name, run, record, plan.shards, tuple(whole), hasher.hexdigest())
+    return SurveyedRun(name, run, record, plan.shards, tuple(whole), hasher.hexdigest(), latest)
 
 
 def attempts(surveyed: SurveyedRun, check: Callable[[], None]) -> Iterator[Attempt]:
@@ -151,6 +155,7 @@ def _of_shard(surveyed: SurveyedRun, shard: int, cards: tuple[CardRef, ...]) -> 
         )
     stamps, contents = _digests(receipt.stamps(), cards), _digests(receipt.contents(), cards)
     may_pass, moved = _issues(table)
+    read_at = read_time(surveyed.record, receipt).isoformat()
     rows = zip(
         cards, stamps, contents, table.column("status").to_pylist(),
         table.column("confidence").to_pylist(), may_pass, moved, strict=True,
@@ -168,7 +173,7 @@ def _of_shard(surveyed: SurveyedRun, shard: int, cards: tuple[CardRef, ...]) -> 
             confidence=confidence,
             model_id=receipt.model_id,
             began=surveyed.record.created_at,
-            read_at=receipt.finished_at,
+            read_at=read_at,
             may_pass=passing,
             moved=away,
         )

@@ -200,7 +200,14 @@ def _refuse_emptiness(findings: Findings, known: int) -> None:
 
 
 def _refuse_losses(findings: Findings, present: int, limits: Limits) -> None:
-    gone = findings.newly_missing
+    gone, failing = findings.newly_missing, findings.totals.device_errors
+    if gone and failing and not limits.allow_missing:
+        raise ArchiveError(
+            f"{failing} folders could not be listed because the disk or the network failed, and "
+            f"{gone} known cards were not found ({', '.join(findings.missing_examples[:3])}): "
+            "they may be there",
+            "Repair the disk or the mount; the same command then goes on. Nothing was changed.",
+        )
     most = max(limits.missing_share * present, FEW_CARDS)
     if limits.allow_missing or gone <= most:
         return

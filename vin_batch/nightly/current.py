@@ -1,8 +1,13 @@
-"""The current reading of every card, gathered from all runs."""
+"""The current reading of every card, gathered from all runs, people's words before the machine's.
+
+Columns are those of a run's readings, ``vin``, ``status`` and what follows from them as people
+corrected them, and behind them those that tell machine and people apart (``BY_PERSON``).
+"""
 
 from __future__ import annotations
 
 import io
+import operator
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -17,16 +22,25 @@ from vin_batch.batch.atomic import atomic_file
 from vin_batch.batch.ledger import is_valid, load_run
 from vin_batch.batch.readings_schema import READINGS_SCHEMA, read_part
 from vin_batch.batch.receipts import load_receipt
+from vin_batch.corrections import layer
+from vin_batch.corrections.records import deciding
 from vin_batch.errors import DiskError, UsageError
+from vin_batch.export.contract import BY_PERSON, CONTRACT
+from vin_batch.export.csv_dialect import text_cells
 from vin_batch.export.readings_csv import COLUMNS, flatten
+from vin_batch.export.rows import with_people
 from vin_batch.export.spreadsheet import CardRows, defuse
 from vin_batch.nightly.catalogue import Catalogue
+from vin_batch.nightly.deliveries import correction_layers
 from vin_batch.nightly.nightdir import CURRENT_KINDS, NightDir
 
 BLOCK: Final = 16_384
 """Cards whose readings are gathered at a time: about 15 MB."""
 OPEN_SHARDS: Final = 8
 """Shards that are kept: neighbours in the walk mostly lie in the same ones."""
+
+CURRENT: Final = pa.schema([*READINGS_SCHEMA, *(CONTRACT.field(name) for name in BY_PERSON)])
+"""Columns of the Parquet file."""
 
 Write = Callable[[pa.Table], None]
 
@@ -39,7 +53,7 @@ def write_current(
     A card that is missing from the archive keeps its row.
 
     Args:
-        nights: The directory of nights.
+        nights: The directory of nights; corrections lie in it, or in single runs.
         catalogue: Where the readings lie.
         targets: Files to write at once; ``.csv`` or ``.parquet`` decides the format.
         check: Called now and then; may raise to stop.
@@ -49,11 +63,12 @@ def write_current(
         DiskError: Readings are damaged, or a file cannot be written.
     """
     readings = _Readings(nights)
+    said = deciding(layer.load(correction_layers(nights)))
     with ExitStack() as stack:
         writers = [_open_writer(path, stack) for path in targets]
         for block in _blocks(catalogue):
             check()
-            table = readings.gather(block)
+            table = with_people(readings.gather(block), said)
             for write in writers:
                 write(table)
 
@@ -157,16 +172,17 @@ def _open_writer(path: Path, stack: ExitStack) -> Write:
         )
     file = stack.enter_context(atomic_file(path, "current"))
     if suffix == "parquet":
-        writer = pq.ParquetWriter(file, READINGS_SCHEMA, compression="zstd")
+        writer = pq.ParquetWriter(file, CURRENT, compression="zstd")
         stack.enter_context(writer)
-        return lambda table: writer.write_table(table, row_group_size=BLOCK)
+        return lambda table: writer.write_table(table.cast(CURRENT), row_group_size=BLOCK)
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
     stack.callback(text.detach)
     rows = CardRows(text)
-    rows.writerow(COLUMNS)
+    rows.writerow((*COLUMNS, *BY_PERSON))
 
     def write(table: pa.Table) -> None:
-        rows.writerows(flatten(table))
+        people = text_cells(table, BY_PERSON)
+        rows.writerows(map(operator.add, flatten(table), people))
         text.flush()
 
     return write

@@ -23,11 +23,13 @@ class Kept:
         catalogue: The catalogue.
         rebuilt: Why it was made again from the runs; empty where it was not.
         folded: Runs that were added to it.
+        latest: When the last card of any run was read, ISO 8601; empty without one.
     """
 
     catalogue: Catalogue
     rebuilt: str
     folded: tuple[str, ...]
+    latest: str
 
 
 def survey_all(nights: NightDir, check: Callable[[], None]) -> list[SurveyedRun]:
@@ -51,6 +53,7 @@ def bring_up_to_date(nights: NightDir, check: Callable[[], None], *, force: bool
         DiskError: A run is damaged, or the system refused.
     """
     surveyed = survey_all(nights, check)
+    latest = max((one.latest for one in surveyed), default="")
     catalogue: Catalogue | None = None
     reason = "asked for"
     if not force:
@@ -63,11 +66,12 @@ def bring_up_to_date(nights: NightDir, check: Callable[[], None], *, force: bool
         if surveyed:
             logger.warning("making the catalogue again from %d runs: %s", len(surveyed), reason)
         catalogue = fold(nights, None, surveyed, check)
-        return Kept(catalogue, reason if surveyed else "", tuple(one.name for one in surveyed))
+        names = tuple(one.name for one in surveyed)
+        return Kept(catalogue, reason if surveyed else "", names, latest)
     later = [one for one in surveyed if one.name not in catalogue.runs]
     if later:
         catalogue = fold(nights, catalogue, later, check)
-    return Kept(catalogue, "", tuple(one.name for one in later))
+    return Kept(catalogue, "", tuple(one.name for one in later), latest)
 
 
 def falsehood(catalogue: Catalogue, surveyed: list[SurveyedRun]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
 from vin_batch.batch.host import now
@@ -30,7 +31,23 @@ def night_metrics(nights: NightDir, summary: NightSummary) -> tuple[Metric, ...]
         cards_read=sum(summary.statuses.values()),
         backlog=_backlog(summary),
     )
-    return session_metrics(facts)
+    return (*session_metrics(facts), *_of_exports(summary))
+
+
+def _of_exports(summary: NightSummary) -> Iterator[Metric]:
+    made = summary.exports.made
+    if not made:
+        return
+    for name, text, value in (
+        ("success", "1 if the last night handed on all it had, 0 if it failed.",
+         lambda delivery: int(not delivery.error)),
+        ("cards", "Cards that the last night handed on.", lambda delivery: delivery.cards),
+    ):  # fmt: skip
+        samples = tuple(
+            ({"archive": summary.archive, "export": delivery.name}, value(delivery))
+            for delivery in made
+        )
+        yield Metric(f"vin_batch_export_{name}", text, samples)
 
 
 def _backlog(summary: NightSummary) -> dict[str, int]:

@@ -8,7 +8,8 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 from vin_batch.archive import ArchiveRoot, open_archive
 from vin_batch.batch import faults
@@ -21,11 +22,13 @@ from vin_batch.batch.signals import StopSignals
 from vin_batch.classifier.choice import choose_inference
 from vin_batch.classifier.model_card import load_model_card, require_vin_classes
 from vin_batch.config import RunConfig
+from vin_batch.corrections import layer
 from vin_batch.errors import DiskError, VinBatchError
 from vin_batch.nightly.attempts import reader_digest, survey
 from vin_batch.nightly.catalogue import Catalogue, open_catalogue
 from vin_batch.nightly.choosing import Findings, choose, chosen
 from vin_batch.nightly.current import write_current, write_missing
+from vin_batch.nightly.deliveries import Exporter, Results, correction_layers
 from vin_batch.nightly.fold import fold
 from vin_batch.nightly.keeping import bring_up_to_date
 from vin_batch.nightly.nightdir import NightDir, prepare_locked, prepare_root
@@ -36,20 +39,8 @@ from vin_batch.nightly.summary import NightSummary, save_summary
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Results:
-    """What a night hands to its exporters.
-
-    Attributes:
-        nights: The directory of nights.
-        catalogue: Up to date with tonight's runs.
-        runs: Names of the runs that were finished tonight; empty where nothing was read.
-    """
-
-    nights: NightDir
-    catalogue: Catalogue
-    runs: tuple[str, ...]
+CLOCK_DIFFERENCE: Final = 60.0
+"""Seconds that nobody needs to hear of: two nights started by hand, or a clock that was set."""
 
 
 def _run(config: RunConfig, tools: JobTools, selection: Selection | None) -> JobOutcome:
@@ -64,13 +55,13 @@ class NightTools:
         job: For the runs.
         run: Does a run; ``run_job``.
         exporters: Hand the results on; called in order, after the files of current readings
-            were written and before anything is removed.
+            were written and before anything is removed. While one fails, nothing is.
         tell: Told of every night that ends, well or not, after its summary was written.
     """
 
     job: JobTools
     run: Callable[[RunConfig, JobTools, Selection | None], JobOutcome] = _run
-    exporters: tuple[Callable[[Results], object], ...] = ()
+    exporters: tuple[Exporter, ...] = ()
     tell: Callable[[NightConfig, NightSummary], object] = lambda config, summary: None
 
 
@@ -98,7 +89,7 @@ class _Night:
         faults.point("night:chosen")
         catalogue = open_catalogue(self.nights.catalogue)
         with self.summary.step("read"):
-            was_read = self._read(findings)
+            was_read = self._read(findings, kept.latest)
         if was_read:
             with self.summary.step("catalogue"):
                 name = self.summary.night
@@ -108,7 +99,9 @@ class _Night:
         with self.summary.step("export"):
             self._export(catalogue)
         with self.summary.step("remove"):
-            self.summary.pruned = prune(self.nights, catalogue, self.config.keep_nights, self.check)
+            # What was not handed on may not go.
+            keep = None if self.summary.exports.exit_code else self.config.keep_nights
+            self.summary.pruned = prune(self.nights, catalogue, keep, self.check)
         faults.point("night:removed")
 
     def _fingerprint(self) -> dict[str, Any]:
@@ -166,7 +159,7 @@ class _Night:
         self.summary.findings = findings
         return findings
 
-    def _read(self, findings: Findings) -> bool:
+    def _read(self, findings: Findings, latest: str) -> bool:
         """Read what was chosen; False where that is nothing."""
         shares, cards = chosen(self.nights, findings, self.config.max_cards)
         self.summary.read = shares
@@ -174,7 +167,7 @@ class _Night:
         name = self.summary.night
         if any(shares.values()):
             logger.info("reading %d cards in run %s", sum(shares.values()), name)
-            selection = Selection(cards, findings.totals)
+            selection = Selection(cards, findings.totals, self._not_before(latest))
             config = self.config.run_config(name)
             self.summary.jobs[name] = self.tools.run(config, self.tools.job, selection)
         else:
@@ -183,6 +176,20 @@ class _Night:
             self.nights.selection.unlink(missing_ok=True)
         return any(shares.values())
 
+    def _not_before(self, latest: str) -> str:
+        """When tonight's readings count as made at the earliest: after all others."""
+        if not latest:
+            return ""
+        least = datetime.fromisoformat(latest) + timedelta(seconds=1)
+        behind = (least - datetime.now(UTC)).total_seconds()
+        if behind > CLOCK_DIFFERENCE:
+            logger.warning(
+                "the clock is %.0f s behind the latest reading of an earlier night, %s: one of "
+                "the two times is wrong; tonight's readings count as later all the same",
+                behind, latest,
+            )  # fmt: skip
+        return least.isoformat()
+
     def _export(self, catalogue: Catalogue) -> None:
         self.summary.cards = catalogue.cards
         self.summary.missing = write_missing(self.nights, catalogue)
@@ -190,9 +197,8 @@ class _Night:
             self.nights, catalogue, self.config.current, self.check
         )
         faults.point("night:exported")
-        results = Results(self.nights, catalogue, tuple(self.summary.jobs))
-        for export in self.tools.exporters:
-            export(results)
+        results = Results(self.nights, catalogue, tuple(self.summary.jobs), self.check)
+        self.summary.exports.deliver(self.tools.exporters, results)
 
 
 def run_night(config: NightConfig, tools: NightTools, allow_missing: bool = False) -> NightSummary:
@@ -242,7 +248,11 @@ def refresh_current(
         DiskError: Readings are damaged, or the system refused.
     """
     targets = [nights.current(kind) for kind in kinds]
-    stamp = {"schema": 1, "cards": catalogue.cards, "readings": _current_digest(catalogue)}
+    said = layer.digest(layer.load(correction_layers(nights)))
+    stamp = {
+        "schema": 2, "cards": catalogue.cards, "readings": _current_digest(catalogue),
+        "corrections": said,
+    }  # fmt: skip
     wanted = (json.dumps({**stamp, "files": [path.name for path in targets]}) + "\n").encode()
     there = nights.current_stamp.read_bytes() if nights.current_stamp.is_file() else b""
     if wanted == there and all(path.is_file() for path in targets):

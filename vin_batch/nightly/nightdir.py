@@ -17,6 +17,7 @@ CURRENT_KINDS: Final = ("csv", "parquet")
 _FILES: Final = (
     "catalogue.parquet",
     "current.json",
+    "exports.json",
     "lock",
     "missing.csv",
     *(f"current.{kind}" for kind in CURRENT_KINDS),
@@ -65,6 +66,11 @@ class NightDir:
     def current_stamp(self) -> Path:
         """Says from which readings the files of current readings were made; written last."""
         return self.root / "current.json"
+
+    @property
+    def exports(self) -> Path:
+        """Which runs were handed on as packages."""
+        return self.root / "exports.json"
 
     @property
     def selection(self) -> Path:

@@ -17,6 +17,7 @@ from vin_batch.config import (
 )
 from vin_batch.errors import UsageError
 from vin_batch.nightly.choosing import Limits
+from vin_batch.nightly.export_settings import ExportTarget, load_targets
 from vin_batch.nightly.looking import Settling
 from vin_batch.nightly.nightdir import CURRENT_KINDS, NightDir
 
@@ -65,6 +66,7 @@ class NightConfig:
         max_missing_share: Most of the known cards that may disappear in one night, 0 to 1.
         current: Formats of the files with the current reading of every card.
         keep_nights: Latest runs that keep everything; None for all runs.
+        exports: Where results are handed on.
         run: Settings of the runs.
     """
 
@@ -80,6 +82,7 @@ class NightConfig:
     max_missing_share: float
     current: tuple[str, ...]
     keep_nights: int | None
+    exports: tuple[ExportTarget, ...]
     run: RunConfig
 
     @property
@@ -134,10 +137,12 @@ def load_night_config(file: Path, flags: Mapping[str, Any]) -> NightConfig:
     run = load_config(
         file, {**flags, "archive": values["archive"], "output": output / "runs", "changes": "card"}
     )
-    return _checked(values, output, run)
+    return _checked(values, output, load_targets(file), run)
 
 
-def _checked(values: Mapping[str, Any], output: Path, run: RunConfig) -> NightConfig:
+def _checked(
+    values: Mapping[str, Any], output: Path, exports: tuple[ExportTarget, ...], run: RunConfig
+) -> NightConfig:
     config = NightConfig(
         archive=run.archive,
         output=output,
@@ -151,9 +156,12 @@ def _checked(values: Mapping[str, Any], output: Path, run: RunConfig) -> NightCo
         max_missing_share=_number(values, "max_missing_share", 1.0),
         current=_kinds(values),
         keep_nights=_optional_count(values, "keep_nights"),
+        exports=exports,
         run=run,
     )
-    assert {field.name for field in fields(config)} == {*_DEFAULTS, "archive", "output", "run"}
+    assert {field.name for field in fields(config)} == {
+        *_DEFAULTS, "archive", "output", "exports", "run",
+    }  # fmt: skip
     return config
 
 

@@ -15,6 +15,7 @@ from vin_batch.batch.host import host_name, now, resident_bytes
 from vin_batch.batch.job import JobOutcome
 from vin_batch.errors import ExitCode, VinBatchError
 from vin_batch.nightly.choosing import Findings
+from vin_batch.nightly.deliveries import Deliveries
 from vin_batch.nightly.nightdir import NightDir
 from vin_batch.nightly.retention import Pruned
 from vin_batch.nightly.selection import Fate
@@ -39,6 +40,7 @@ class NightSummary:
         cards: Cards of the catalogue.
         missing: Those among them that are not in the archive.
         current: Whether the files of current readings were written.
+        exports: What was handed on.
         pruned: What was removed.
         seconds: Time by step.
         outcome: How it ended, an exit code's name.
@@ -58,6 +60,7 @@ class NightSummary:
     cards: int = 0
     missing: int = 0
     current: bool = False
+    exports: Deliveries = field(default_factory=Deliveries)
     pruned: Pruned = field(default_factory=Pruned)
     seconds: dict[str, float] = field(default_factory=dict)
     outcome: ExitCode = ExitCode.DONE
@@ -83,7 +86,12 @@ class NightSummary:
 
     @property
     def exit_code(self) -> ExitCode:
-        """``DONE``, or ``FINISHED_WITH_FAILURES`` where anything was lost tonight."""
+        """``DONE``, or ``FINISHED_WITH_FAILURES`` where anything was lost tonight.
+
+        What was not handed on weighs more: that of the export.
+        """
+        if self.exports.exit_code:
+            return self.exports.exit_code
         unlisted = self.findings.totals.unreadable_folders if self.findings else 0
         lost = any(job.exit_code is not ExitCode.DONE for job in self.jobs.values())
         return ExitCode.FINISHED_WITH_FAILURES if lost or unlisted else ExitCode.DONE
@@ -116,6 +124,7 @@ class NightSummary:
                 "rebuilt": self.rebuilt or None,
             },
             "current_written": self.current,
+            "exports": [delivery.as_dict() for delivery in self.exports.made],
             "removed_runs": self.pruned.runs,
             "removed_outputs": self.pruned.outputs,
             "seconds": self.seconds,
@@ -165,6 +174,7 @@ def last_words(nights: NightDir, summary: NightSummary) -> str:
             (found.fates[Fate.WAITING], "cards may still be written and wait"),
             (found.newly_missing, f"cards disappeared since the last night, see {nights.missing}"),
             (found.totals.unreadable_folders, "folders could not be listed"),
+            (found.totals.device_errors, "of them because the disk or the network failed"),
         ):
             if count:
                 lines.append(f"{count} {words}")
@@ -172,5 +182,6 @@ def last_words(nights: NightDir, summary: NightSummary) -> str:
     if counts:
         lines.append(f"readings: {counts}")
     lines.append(f"catalogue: {summary.cards} cards, {summary.missing} of them missing")
+    lines += map(str, summary.exports.made)
     lines.append(f"summary: {nights.summary(summary.night)}")
     return "\n".join(lines)
