@@ -40,8 +40,12 @@ SILENCE: Final = 300.0
 """Seconds without a finished shard after which the log says so."""
 
 SPARE_SHARDS: Final = 2
-"""Shards in flight beyond one per worker: enough that neither side waits for the other,
-few enough that memory does not grow with the archive."""
+"""Least number of shards in flight beyond one per worker: enough that neither side waits for
+the other, few enough that memory does not grow with the archive."""
+WORKERS_PER_SPARE: Final = 4
+"""Of many workers several end together, and each needs a shard that waits for it: a simulation
+of 16 workers and a main process that is busy for nine tenths of its time gives 93 % of the
+ideal rate with two spare shards, 97 % with four and a refill after every shard."""
 
 
 class Workers(Protocol):
@@ -58,6 +62,11 @@ class Workers(Protocol):
     def renew(self) -> None:
         """Let the next task be read by a fresh process."""
         ...
+
+
+def shards_in_flight(workers: int) -> int:
+    """Most shards that are read, waiting or being judged at a time."""
+    return workers + max(SPARE_SHARDS, workers // WORKERS_PER_SPARE)
 
 
 class ShardProgress(Protocol):
@@ -175,6 +184,7 @@ class ShardLoop:
             else:
                 self._suspect.keep(delivery.result)
                 self._go_on(self._suspect, reader)
+            self.fill()
         for loss in news.lost:
             self.signals.check()
             self._lose(loss, reader)
