@@ -7,6 +7,7 @@ that ask for a model.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")
+
+# Workers of tests start by the hundred, and should not compile anything beside them.
+os.environ.setdefault("VIN_BATCH_KERNELS", "off")
 
 
 @pytest.fixture(autouse=True)

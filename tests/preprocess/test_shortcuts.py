@@ -52,11 +52,6 @@ def test_a_straightened_margin_repeats_its_outermost_rows(
     assert np.array_equal(around.dark.astype(bool), dark[nearest] & inside)
 
 
-@given(arrays(np.float32, st.integers(1, 40), elements=st.floats(-255, 255, width=32)))
-def test_the_median_is_that_of_numpy(values: NDArray[np.float32]) -> None:
-    assert ink._median(values) == np.median(values)
-
-
 @given(arrays(np.uint8, st.integers(1, 300)), st.floats(0.01, 1))
 def test_a_quantile_lies_in_the_level_that_holds_it(values: Ink, share: float) -> None:
     (found,) = ink._quantiles(values, (share,))

@@ -89,8 +89,11 @@ def initialise(parent: int, memory_limit: int | None) -> None:
     chatter.catch()
     import cv2  # noqa: PLC0415 - only workers decode images
 
+    from vin_batch.preprocess.engine import warm_up  # noqa: PLC0415 - the same
+
     # Two threads inside OpenCV make 28-pixel images slower, and the cores are taken.
     cv2.setNumThreads(1)
+    warm_up()
     if memory_limit is not None:
         limit_memory(memory_limit)
 

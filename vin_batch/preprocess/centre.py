@@ -21,6 +21,8 @@ HALF_COVER: Final = 100
 """Cover above which a pixel counts as inside a stroke (of 255)."""
 PEAK_PIXELS: Final = 12
 """Pixels that become white at least: the darkest part of a 20 px stroke."""
+FULL_PEAK: Final = 250
+"""Level from which on the darkest part counts as white."""
 
 
 def centre_ink(cover: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -32,35 +34,40 @@ def centre_ink(cover: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Returns:
         ``uint8[28, 28]``.
     """
-    height, width = cover.shape
-    scale = INK_SIDE / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    thick = _thicken(cover, scale)
-    if scale < 1:
-        small = cv2.resize(thick, size, interpolation=cv2.INTER_AREA)
-    else:
-        small = cv2.resize(thick, size, interpolation=cv2.INTER_LINEAR)
+    brush = _brush(cover)
+    small = shrink(thicken(cover, brush) if brush > 1 else cover)
     place = small.size - min(small.size, PEAK_PIXELS)
     peak = float(np.partition(small, place, axis=None)[place])
-    if 0 < peak < 250:
+    if 0 < peak < FULL_PEAK:
         small = cv2.convertScaleAbs(small, alpha=255.0 / peak)
     return _place(small)
 
 
-def _thicken(cover: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
-    """Widen strokes that would be thinner than ``MIN_PEN_PIXELS`` after scaling."""
+def shrink(cover: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Scale ink so that its longest side has ``INK_SIDE`` pixels."""
+    height, width = cover.shape
+    scale = INK_SIDE / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(cover, size, interpolation=method), np.uint8)
+
+
+def thicken(cover: NDArray[np.uint8], brush: int) -> NDArray[np.uint8]:
+    """Widen strokes with a round brush of that side."""
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (brush, brush))
+    return np.asarray(cv2.dilate(cover, kernel), np.uint8)
+
+
+def _brush(cover: NDArray[np.uint8]) -> int:
+    """Side of the brush for strokes thinner than ``MIN_PEN_PIXELS`` after scaling; else 1."""
     inked = cover > HALF_COVER
     tall = inked[:-2] & inked[1:-1] & inked[2:]
     inner = tall[:, :-2] & tall[:, 1:-1] & tall[:, 2:]
     area = float(np.count_nonzero(inked))
     outline = area - float(np.count_nonzero(inner))
     pen = 2 * area / max(outline, 1.0) if area > outline else 1.5
-    missing = MIN_PEN_PIXELS / scale - pen
-    if missing < 1:
-        return cover
-    side = min(2 * round(missing / 2) + 1, 9)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    return np.asarray(cv2.dilate(cover, kernel), np.uint8)
+    missing = MIN_PEN_PIXELS / (INK_SIDE / max(cover.shape)) - pen
+    return 1 if missing < 1 else min(2 * round(missing / 2) + 1, 9)
 
 
 def _place(small: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from typing import Final
+from typing import Final, TypeGuard
 
 import cv2
 import numpy as np
@@ -59,7 +59,9 @@ def decode_grey(data: bytes) -> NDArray[np.uint8] | BoxIssue:
         decoded = _decode(data, header)
         if decoded is None or not _is_as_announced(decoded, header):
             return BoxIssue.UNDECODABLE
-        return BoxIssue.OVERSIZED if decoded.nbytes > MAX_DECODED_BYTES else _to_grey(decoded)
+        if decoded.nbytes > MAX_DECODED_BYTES:
+            return BoxIssue.OVERSIZED
+        return decoded if _is_grey(decoded) else _to_grey(decoded)
     except cv2.error:
         return BoxIssue.UNDECODABLE
 
@@ -82,18 +84,20 @@ def _decode(data: bytes, header: ImageHeader) -> NDArray[np.generic] | None:
         if pixels is not None:
             return pixels
     flags = cv2.IMREAD_UNCHANGED if header.may_have_alpha else _FLAT_GREY
-    plain = np.frombuffer(without_extras(data), np.uint8)
-    decoded: NDArray[np.generic] | None = cv2.imdecode(plain, flags)
+    plain = data if header.is_plain else without_extras(data)
+    decoded: NDArray[np.generic] | None = cv2.imdecode(np.frombuffer(plain, np.uint8), flags)
     if decoded is None:
         return None
-    if (level := grey_transparency(data)) is not None:
+    if not header.is_plain and (level := grey_transparency(data)) is not None:
         decoded[decoded == level] = np.iinfo(decoded.dtype.name).max
     return turn_upright(decoded, stored_orientation(data)) if header.may_have_alpha else decoded
 
 
 def _is_as_announced(decoded: NDArray[np.generic], header: ImageHeader) -> bool:
     """Tell that the decoder saw the image whose header was checked, upright or turned."""
-    return sorted(decoded.shape[:2]) == sorted((header.height, header.width))
+    height, width = decoded.shape[:2]
+    announced = header.height, header.width
+    return announced in ((height, width), (width, height))
 
 
 def _decode_grey_alpha_tiff(data: bytes, header: ImageHeader) -> NDArray[np.generic] | None:
@@ -110,6 +114,10 @@ def _decode_grey_alpha_tiff(data: bytes, header: ImageHeader) -> NDArray[np.gene
             return np.asarray(image.convert("RGBA"))
     except Exception:  # a damaged file leads Pillow's parsers into any error; OpenCV decides
         return None
+
+
+def _is_grey(decoded: NDArray[np.generic]) -> TypeGuard[NDArray[np.uint8]]:
+    return decoded.ndim == 2 and decoded.dtype == np.uint8
 
 
 def _to_grey(image: NDArray[np.generic]) -> NDArray[np.uint8]:

@@ -22,6 +22,9 @@ SEARCH_SHARE: Final = 0.2
 MAX_DRIFT_SHARE: Final = 0.08
 """Largest drift of a line from one end to the other, over the searched side's length."""
 
+PATH_REACH: Final = 2
+"""Largest distance of a path from its middle in a working image, in rows."""
+
 
 @dataclass(frozen=True, slots=True)
 class LineTests:
@@ -192,6 +195,34 @@ def _erase_top_line(ink: NDArray[np.uint8], threshold: float, tests: LineTests) 
     return True
 
 
+def path_offsets(width: int) -> NDArray[np.intp]:
+    """Rows ``[drifts, width]`` of the tried paths from their middle; the straight one first."""
+    largest = max(1, round(MAX_DRIFT_SHARE * width))
+    drifts = np.array(sorted(range(-largest, largest + 1), key=abs))
+    places = np.linspace(-0.5, 0.5, width)
+    return np.rint(drifts[:, None] * places[None, :]).astype(np.intp)
+
+
+def path_words(longest: int) -> NDArray[np.uint64]:
+    """The tried paths as the compiled kernels take them.
+
+    Args:
+        longest: Largest width; at most 64.
+
+    Returns:
+        ``uint64[longest + 1, drifts, 2 * PATH_REACH + 1]``: by width, number of the path and
+        row from its middle, the columns in which the path is in that row, as bits.
+    """
+    largest = max(1, round(MAX_DRIFT_SHARE * longest))
+    words = np.zeros((longest + 1, 2 * largest + 1, 2 * PATH_REACH + 1), np.uint64)
+    for width in range(1, longest + 1):
+        columns = np.left_shift(np.uint64(1), np.arange(width, dtype=np.uint64))
+        for number, offsets in enumerate(path_offsets(width)):
+            for offset in range(-PATH_REACH, PATH_REACH + 1):
+                words[width, number, offset + PATH_REACH] = columns[offsets == offset].sum()
+    return words
+
+
 @lru_cache(maxsize=512)
 def _paths(width: int, depth: int, rows: int) -> NDArray[np.intp]:
     """Flat indices ``[depth * drifts, width]`` of the straight paths that are tried.
@@ -199,9 +230,7 @@ def _paths(width: int, depth: int, rows: int) -> NDArray[np.intp]:
     Outer rows come first, and straight before drifting, so that the first of equals is the
     outermost and straightest.
     """
-    largest = max(1, round(MAX_DRIFT_SHARE * width))
-    drifts = np.array(sorted(range(-largest, largest + 1), key=abs))
-    offsets = np.rint(drifts[:, None] * np.linspace(-0.5, 0.5, width)[None, :]).astype(np.intp)
+    offsets = path_offsets(width)
     path_rows = np.clip(np.arange(depth)[:, None, None] + offsets[None], 0, rows - 1)
     flat: NDArray[np.intp] = (path_rows * width + np.arange(width)).reshape(-1, width)
     return flat
@@ -264,10 +293,15 @@ def _roughness(around: _Surroundings, path: _Path, top: int, bottom: int) -> flo
     if inked.size < 4:
         return np.inf
     centre = moment.take(inked) / total.take(inked) + path.rows.take(inked)
-    x = inked - np.add.reduce(inked) / inked.size
-    centre -= np.add.reduce(centre) / inked.size
-    residual = centre - x * (float(x @ centre) / float(x @ x))
-    return math.sqrt(residual @ residual / inked.size)
+    x = inked - _sum(inked) / inked.size
+    centre -= _sum(centre) / inked.size
+    residual = centre - x * (_sum(x * centre) / _sum(x * x))
+    return math.sqrt(_sum(residual * residual) / inked.size)
+
+
+def _sum(values: NDArray[np.floating] | NDArray[np.integer]) -> float:
+    """Sum from the first to the last, as the compiled kernels take it."""
+    return float(np.add.accumulate(values)[-1])
 
 
 @lru_cache(maxsize=256)

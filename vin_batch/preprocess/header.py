@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from vin_batch.preprocess import png, riff, tiff
 
@@ -19,6 +18,9 @@ _PNG_HEADER_BYTES: Final = 33
 _PNG_WITH_COLOUR: Final = (2, 3)
 _PNG_WITH_ALPHA: Final = (4, 6)
 """Colour types: colour and palette; grey and colour with an alpha channel."""
+_PNG_SHAPE: Final = struct.Struct(">IIBB")
+_JPEG_SHAPE: Final = struct.Struct(">HH")
+_JPEG_LENGTH: Final = struct.Struct(">H")
 _JPEG_MARKER: Final = re.compile(rb"\xff([\x01-\xfe])")
 _JPEG_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers SOF0 to SOF15; the three in between are tables."""
@@ -30,8 +32,7 @@ _JPEG_SCAN: Final = b"\xff\xda"
 _BMP_OS2_HEADER: Final = 12
 
 
-@dataclass(frozen=True, slots=True)
-class ImageHeader:
+class ImageHeader(NamedTuple):
     """What a header says of an image.
 
     Attributes:
@@ -42,6 +43,7 @@ class ImageHeader:
         unit_pixels: Pixels that are unpacked together, where that may be more than the
             image: the tile of a TIFF.
         passes: How often a decoder may go over the image: the scans of a JPEG.
+        is_plain: False for a PNG file with chunks that need a closer look.
     """
 
     width: int
@@ -50,6 +52,7 @@ class ImageHeader:
     is_grey_alpha_tiff: bool = False
     unit_pixels: int = 0
     passes: int = 1
+    is_plain: bool = True
 
     @property
     def pixels(self) -> int:
@@ -88,15 +91,20 @@ def _read(data: bytes) -> ImageHeader | None:
 
 
 def _png(data: bytes) -> ImageHeader | None:
-    if len(data) < _PNG_HEADER_BYTES or data[12:16] != b"IHDR" or not png.can_be_decoded(data):
+    if len(data) < _PNG_HEADER_BYTES or data[12:16] != b"IHDR":
         return None
-    width, height, _, colour_type = struct.unpack_from(">IIBB", data, 16)
+    names = png.chunk_names(data)
+    if names is None:
+        return None
+    width, height, _, colour_type = _PNG_SHAPE.unpack_from(data, 16)
+    is_plain = names <= png.PLAIN
     has_alpha = colour_type in _PNG_WITH_ALPHA
     hidden = (
-        colour_type in _PNG_WITH_COLOUR
+        not is_plain
+        and colour_type in _PNG_WITH_COLOUR
         and png.content(data, b"tRNS", before_pixels=True) is not None
     )
-    return ImageHeader(width, height, may_have_alpha=has_alpha or hidden)
+    return ImageHeader(width, height, may_have_alpha=has_alpha or hidden, is_plain=is_plain)
 
 
 def _jpeg(data: bytes) -> ImageHeader | None:
@@ -104,14 +112,14 @@ def _jpeg(data: bytes) -> ImageHeader | None:
     while match := _JPEG_MARKER.search(data, at):
         marker, at = match[1][0], match.end()
         if marker in _JPEG_FRAMES:
-            height, width = struct.unpack_from(">HH", data, at + 3)
+            height, width = _JPEG_SHAPE.unpack_from(data, at + 3)
             # Within a scan the marker's first byte never stands before its second.
             scans = data.count(_JPEG_SCAN, at)
             return ImageHeader(width, height, may_have_alpha=False, passes=scans)
         if marker in _JPEG_PIXELS:
             return None
         if marker not in _JPEG_BARE:
-            at += int(struct.unpack_from(">H", data, at)[0])
+            at += int(_JPEG_LENGTH.unpack_from(data, at)[0])
     return None
 
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vin_batch.preprocess import engine
 from vin_batch.preprocess.centre import IMAGE_SIDE, INK_SIDE, MIN_PEN_PIXELS, centre_ink
 from vin_batch.preprocess.decode import decode_grey
 from vin_batch.preprocess.frame import remove_frame
@@ -64,12 +65,24 @@ def preprocess_image(grey: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], BoxIss
     """
     if min(grey.shape) < MIN_SIDE:
         return _nothing(), BoxIssue.BLOT
-    ink = map_ink(_to_work_size(grey))
+    working = _to_work_size(grey)
+    read = (engine.compiled_stages() or reference_stages)(working)
+    return (_nothing(), read) if isinstance(read, BoxIssue) else (read, BoxIssue.NONE)
+
+
+def reference_stages(grey: NDArray[np.uint8]) -> NDArray[np.uint8] | BoxIssue:
+    """The stages from a working image to the 28x28 image, in NumPy and OpenCV.
+
+    Args:
+        grey: ``uint8[h, w]``, sides of 6 to 64 pixels.
+
+    Returns:
+        ``uint8[28, 28]``, or ``BoxIssue.BLANK`` or ``BoxIssue.BLOT``.
+    """
+    ink = map_ink(grey)
     framed = max(LINE_OVER_NOISE * ink.noise, MIN_LINE_CONTRAST)
     strokes = select_strokes(remove_frame(ink.strength, framed), ink.unevenness)
-    if isinstance(strokes, BoxIssue):
-        return _nothing(), strokes
-    return centre_ink(strokes), BoxIssue.NONE
+    return strokes if isinstance(strokes, BoxIssue) else centre_ink(strokes)
 
 
 def _nothing() -> NDArray[np.uint8]:

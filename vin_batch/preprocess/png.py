@@ -16,6 +16,9 @@ _TEXTS: Final = (b"zTXt", b"iTXt", b"iCCP")
 _ANIMATION: Final = (b"acTL", b"fcTL", b"fdAT")
 """Damaged ones make OpenCV 4.11 and 4.12 write where they must not, and crash."""
 _GREY: Final = 0
+PLAIN: Final = frozenset((b"IHDR", b"IDAT", b"IEND", b"pHYs", b"gAMA", b"tIME"))
+"""Chunks of which neither ``grey_transparency`` nor ``without_extras`` wants to know."""
+_HEAD: Final = struct.Struct(">I4s")
 
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -28,31 +31,36 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         Name, and where the content begins and ends; stops at the end, or where it is torn.
     """
     at = len(SIGNATURE)
+    last = len(data) - _FRAME_BYTES
     for _ in range(MAX_CHUNKS):
-        if at + _FRAME_BYTES > len(data):
+        if at > last:
             return
-        length, name = struct.unpack_from(">I4s", data, at)
+        length, name = _HEAD.unpack_from(data, at)
         yield name, at + 8, at + 8 + length
         if name == b"IEND":
             return
         at += _FRAME_BYTES + length
 
 
-def can_be_decoded(data: bytes) -> bool:
-    """Tell that a PNG file has pixels, and no chunk that is larger than the file.
+def chunk_names(data: bytes) -> set[bytes] | None:
+    """Names of the chunks of a PNG file that may be decoded.
 
     Decoders make room for a whole chunk, up to 2 GiB, before they look; and OpenCV 4.11 reads
     on in memory that it never filled where there are no pixels.
 
     Args:
         data: The file, starting with ``SIGNATURE``.
+
+    Returns:
+        None where a chunk is larger than the file, or none has pixels.
     """
-    has_pixels = False
+    names = set()
+    size = len(data)
     for name, begin, end in chunks(data):
-        if end - begin > len(data):
-            return False
-        has_pixels |= name == b"IDAT"
-    return has_pixels
+        if end - begin > size:
+            return None
+        names.add(name)
+    return names if b"IDAT" in names else None
 
 
 def content(data: bytes, wanted: bytes, *, before_pixels: bool = False) -> bytes | None:

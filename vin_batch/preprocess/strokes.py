@@ -79,7 +79,7 @@ def select_strokes(strength: NDArray[np.uint8], noise: float) -> NDArray[np.uint
     if _is_blot(solid):
         return BoxIssue.BLOT
     tones = ink[solid]
-    full = float(tones.sum() / np.float32(tones.size))
+    full = float(tones.sum() / np.float32(tones.size)) if tones.size else 0.0
     floor = 0.5 * low
     cover = (ink - floor) * (255 / max(full - floor, 1.0))
     result: NDArray[np.uint8] = cover.clip(0, 255).astype(np.uint8) * keep
@@ -180,7 +180,7 @@ def _distance(one: _Part, other: _Part) -> float:
     """Gap between the bounding boxes of two components, in pixels."""
     gap_x = max(one.left - other.right, other.left - one.right, 0)
     gap_y = max(one.top - other.bottom, other.top - one.bottom, 0)
-    return math.hypot(gap_x, gap_y)
+    return math.sqrt(gap_x * gap_x + gap_y * gap_y)
 
 
 def _is_blot(solid: NDArray[np.bool_]) -> bool:
@@ -194,5 +194,15 @@ def _is_blot(solid: NDArray[np.bool_]) -> bool:
     if filled < BLOT_AREA * longest * longest:
         return False
     padded = cv2.copyMakeBorder(solid.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
-    radius = float(cv2.distanceTransform(padded, cv2.DIST_L2, 3).max())
+    return is_round(np.asarray(padded, np.uint8), longest)
+
+
+def is_round(solid: NDArray[np.uint8], longest: int) -> bool:
+    """Tell that a large disc fits into ink.
+
+    Args:
+        solid: ``uint8[h, w]`` ink, not 0, within a border of zeros.
+        longest: Longest side without the border.
+    """
+    radius = float(cv2.distanceTransform(solid, cv2.DIST_L2, 3).max())
     return bool(radius - 0.5 > BLOT_PEN * longest)
