@@ -202,7 +202,7 @@ class Lattice:
         modulus = self.rules.scheme.modulus
         table = np.zeros((len(self.steps) + 1, modulus, len(rule)))
         check = self.rules.bodies.check
-        inks = ink[:, :, card]
+        inks = ink.take(card, axis=2)
         for class_, prob in enumerate(inks[self.rules.scheme.position]):
             np.maximum(table[-1], check[rule, :, class_].T * prob, out=table[-1])
         for index in range(len(self.steps) - 1, -1, -1):

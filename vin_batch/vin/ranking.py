@@ -25,7 +25,7 @@ from vin_batch.vin.rules import PREFIX_LENGTH
 
 ROUNDING: Final = 1.0 + 1e-9
 """Bounds are raised by this factor; rounding is a million times smaller."""
-BLOCK_CARDS: Final = 64
+BLOCK_CARDS: Final = 128
 """Cards whose cells are weighed at a time, so that the weights stay in the cache."""
 
 
@@ -232,8 +232,8 @@ class Search:
         prior = self.prefixes.rules.prefixes
         orders, best, heads = [], [], []
         for some in np.split(cards, range(BLOCK_CARDS, len(cards), BLOCK_CARDS)):
-            all_heads = self.prefixes.known_weights(evidence.ink[:, :, some])
-            weights = evidence.first[:, :, some][prior.rule, self.prefixes.known_residues]
+            all_heads = self.prefixes.known_weights(evidence.ink[:PREFIX_LENGTH].take(some, axis=2))
+            weights = evidence.first.take(some, axis=2)[prior.rule, self.prefixes.known_residues]
             weights *= all_heads
             order, weight = _top(np.ascontiguousarray(weights.T), self.count)
             orders.append(order)
