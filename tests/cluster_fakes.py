@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -17,8 +17,6 @@ from vin_batch.cluster.engine import RayEngine
 from vin_batch.records import BoxIssue
 
 if TYPE_CHECKING:
-    from ray.cluster_utils import Cluster
-
     from vin_batch.batch.job import JobTools
 
 PAUSE = 0.004
@@ -47,20 +45,43 @@ def patient_tools() -> JobTools:
     return cluster_tools(prepare=prepare_patiently)
 
 
-@contextmanager
-def ray_cluster(nodes: int) -> Iterator[Cluster]:
-    """A cluster of nodes with one core each, all of them on this machine."""
-    from ray.cluster_utils import Cluster
+class RayCluster:
+    """A cluster whose nodes all live on this machine, one core each."""
 
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        head = {"num_cpus": 1, "include_dashboard": False}
+        self._cluster: Any = Cluster(initialize_head=True, head_node_args=head)
+        self.address = str(self._cluster.address)
+
+    def add_node(self) -> object:
+        """Start a node."""
+        return self._cluster.add_node(num_cpus=1)
+
+    def kill_node(self, node: object) -> None:
+        """Let it die without a word."""
+        self._cluster.remove_node(node, allow_graceful=False)
+
+    def nodes_alive(self) -> int:
+        """Nodes that the cluster believes to live."""
+        return sum(node["Alive"] for node in self._cluster.global_state.node_table())
+
+    def shutdown(self) -> None:
+        """Stop all of it."""
+        self._cluster.shutdown()
+
+
+@contextmanager
+def ray_cluster(nodes: int) -> Iterator[RayCluster]:
+    """A cluster for the length of a block."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment(**RAY_SETTINGS).items():
             patch.setenv(name, value)
-        cluster = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
-        )
+        cluster = RayCluster()
         try:
             for _ in range(nodes - 1):
-                cluster.add_node(num_cpus=1)
+                cluster.add_node()
             yield cluster
         finally:
             cluster.shutdown()

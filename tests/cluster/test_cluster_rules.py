@@ -185,7 +185,7 @@ def test_where_nobody_listens_there_is_no_cluster(base: Path, tmp_path: Path) ->
 
 def test_the_cluster_file_is_what_ray_takes() -> None:
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'vin_batch[ray]'")
-    import yaml  # comes with Ray
+    import yaml  # type: ignore[import-untyped]  # comes with Ray
     from ray.autoscaler._private.util import prepare_config, validate_config
 
     text = (ROOT / "jobs" / "ray-cluster.yaml").read_text(encoding="utf-8")

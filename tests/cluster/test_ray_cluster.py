@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from batch_fakes import HANG, POISON, box_png, fake_tools, make_config, readings_bytes
-from cluster_fakes import cluster_tools, patient_tools, ray_cluster
+from cluster_fakes import RayCluster, cluster_tools, patient_tools, ray_cluster
 from crash_tools import PATIENCE, TESTS, environment, new_base, receipts, wait_until
 from vin_batch.batch.job import JobOutcome, failed_again, run_job
 from vin_batch.batch.receipts import Receipt, iter_receipts
 from vin_batch.batch.rundir import RunDir
 from vin_batch.batch.verify import verify_run
-from vin_batch.errors import ExitCode, NoGpuError
-
-if TYPE_CHECKING:
-    from ray.cluster_utils import Cluster
+from vin_batch.errors import ArchiveError, ExitCode, NoGpuError
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'vin_batch[ray]'")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -31,7 +30,7 @@ CARDS = 40
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
+def cluster() -> Iterator[RayCluster]:
     with ray_cluster(2) as cluster:
         yield cluster
 
@@ -41,7 +40,7 @@ def base(tmp_path: Path) -> Path:
     return new_base(tmp_path, CARDS)
 
 
-def on_cluster(base: Path, cluster: Cluster, **flags: object) -> JobOutcome:
+def on_cluster(base: Path, cluster: RayCluster, **flags: object) -> JobOutcome:
     values = {"engine": "ray", "ray_address": cluster.address, "workers": None, **flags}
     return run_job(make_config(base, **values), cluster_tools())
 
@@ -63,7 +62,7 @@ def spoil(base: Path, card: int, data: bytes) -> Path:
 
 
 def test_readings_are_those_of_one_machine(
-    base: Path, cluster: Cluster, capfd: pytest.CaptureFixture[str]
+    base: Path, cluster: RayCluster, capfd: pytest.CaptureFixture[str]
 ) -> None:
     capfd.readouterr()
     outcome = on_cluster(base, cluster)
@@ -76,7 +75,7 @@ def test_readings_are_those_of_one_machine(
 
 
 def test_deadly_and_stuck_cards_are_isolated_as_on_one_machine(
-    base: Path, cluster: Cluster
+    base: Path, cluster: RayCluster
 ) -> None:
     poisoned, stuck = spoil(base, 5, POISON), spoil(base, 22, HANG)
     outcome = on_cluster(base, cluster, card_timeout=2.0)
@@ -94,13 +93,13 @@ def test_deadly_and_stuck_cards_are_isolated_as_on_one_machine(
 
 
 def test_a_lost_node_costs_nothing(
-    base: Path, cluster: Cluster, caplog: pytest.LogCaptureFixture
+    base: Path, cluster: RayCluster, caplog: pytest.LogCaptureFixture
 ) -> None:
-    doomed = cluster.add_node(num_cpus=1)
+    doomed = cluster.add_node()
 
     def kill() -> None:
         wait_until(lambda: receipts(base) >= 3)
-        cluster.remove_node(doomed, allow_graceful=False)
+        cluster.kill_node(doomed)
 
     killer = threading.Thread(target=kill)
     killer.start()
@@ -113,8 +112,7 @@ def test_a_lost_node_costs_nothing(
     assert any("its node has gone" in line or "has gone" in line for line in caplog.messages)
 
 
-def test_a_driver_that_is_stopped_or_killed_resumes(base: Path, cluster: Cluster) -> None:
-    assert cluster.address is not None
+def test_a_driver_that_is_stopped_or_killed_resumes(base: Path, cluster: RayCluster) -> None:
     command = [sys.executable, str(TESTS / "cluster_driver.py"), str(base), cluster.address]
 
     def stop(number: signal.Signals, after: int) -> tuple[int, str, str]:
@@ -129,7 +127,7 @@ def test_a_driver_that_is_stopped_or_killed_resumes(base: Path, cluster: Cluster
 
     code, out, err = stop(signal.SIGTERM, 1)
     assert (code, out) == (ExitCode.TERMINATED, "")
-    assert err.startswith("TerminatedRunError")
+    assert "TerminatedRunError: stopped on request" in err
     assert receipts(base) < 10
     assert stop(signal.SIGKILL, receipts(base) + 1)[0] == -signal.SIGKILL
     assert receipts(base) < 10
@@ -139,7 +137,39 @@ def test_a_driver_that_is_stopped_or_killed_resumes(base: Path, cluster: Cluster
     assert not list((base / "run").rglob(".*.tmp"))
 
 
-def test_a_gpu_that_the_cluster_lacks_is_not_passed_over(base: Path, cluster: Cluster) -> None:
+@contextmanager
+def node_without(folder: Path, cluster: RayCluster) -> Iterator[None]:
+    """A node that sees an empty folder in the place of this one, as if it were not mounted."""
+    asked = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={cluster.address}",
+             "--num-cpus=1", "--disable-usage-stats", "--block"]  # fmt: skip
+    script = f"mount -t tmpfs none {shlex.quote(str(folder))} && exec {shlex.join(asked)}"
+    before = cluster.nodes_alive()
+    with subprocess.Popen(
+        ["unshare", "-rm", "sh", "-c", script], env=environment(), stdout=subprocess.DEVNULL
+    ) as node:
+        try:
+            wait_until(lambda: node.poll() is not None or cluster.nodes_alive() > before)
+            assert node.poll() is None
+            yield
+        finally:
+            node.terminate()
+    wait_until(lambda: cluster.nodes_alive() == before)
+
+
+def test_a_node_without_the_archive_is_named(base: Path, cluster: RayCluster) -> None:
+    if subprocess.run(["unshare", "-rm", "true"], check=False).returncode:
+        pytest.skip("this system lets nobody make a mount namespace")
+    with (
+        node_without(base / "archive", cluster),
+        pytest.raises(ArchiveError, match="is not the one that the driver sees") as caught,
+    ):
+        on_cluster(base, cluster)
+    assert caught.value.message.startswith(f"node {socket.gethostname()}: archive {base}")
+    assert "mount it there" in caught.value.advice
+    assert receipts(base) == 0
+
+
+def test_a_gpu_that_the_cluster_lacks_is_not_passed_over(base: Path, cluster: RayCluster) -> None:
     with pytest.raises(NoGpuError) as caught:
         on_cluster(base, cluster, device="gpu")
     assert caught.value.exit_code == ExitCode.NO_GPU

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from vin_batch.batch.answers import OpenNetwork
 from vin_batch.batch.loop import ShardProgress
 from vin_batch.batch.opening import OpenRun
 from vin_batch.batch.pack import Prepare
@@ -15,6 +16,7 @@ from vin_batch.batch.second_opinion import SecondReader
 from vin_batch.batch.signals import StopSignals
 from vin_batch.classifier.base import Classifier
 from vin_batch.classifier.model_card import ModelCard
+from vin_batch.config import RunConfig
 from vin_batch.records import DecisionPolicy
 
 
@@ -27,12 +29,14 @@ class Methods:
         bind_judge: Makes the judge of log-probabilities.
         prepare: File bytes to pixels.
         load_second_reader: Finds and checks the second reader of a model.
+        open_network: Loads a network for LiteRT.
     """
 
     open_classifier: Callable[[ModelCard, str], Classifier]
     bind_judge: Callable[[DecisionPolicy], Judge]
     prepare: Prepare
     load_second_reader: Callable[[ModelCard], SecondReader]
+    open_network: OpenNetwork
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,10 @@ class Engine(Protocol):
         Raises:
             VinBatchError: There is nobody.
         """
+        ...
+
+    def settle(self, config: RunConfig) -> RunConfig:
+        """Settings of a new run, where they depend on who works and were left open."""
         ...
 
     def work(self, assignment: Assignment) -> None:

@@ -85,7 +85,13 @@ class JobTools:
     @property
     def methods(self) -> Methods:
         """How cards are read, for processes elsewhere."""
-        return Methods(self.open_classifier, self.bind_judge, self.prepare, self.load_second_reader)
+        return Methods(
+            open_classifier=self.open_classifier,
+            bind_judge=self.bind_judge,
+            prepare=self.prepare,
+            load_second_reader=self.load_second_reader,
+            open_network=self.open_network,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +178,7 @@ def run_job(
         with share.lock():
             if engine is not None and not run.is_run():
                 engine.connect()
+                config = engine.settle(config)
             return _run_locked(share, config, (tools, engine), (again, selection), signals)
 
 

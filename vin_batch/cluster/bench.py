@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from vin_batch.batch.about import FIELDS, about
+from vin_batch.batch.answers import ClassifyingWorkers, WorkerInference
 from vin_batch.batch.atomic import any_disk_error, file_mode
 from vin_batch.batch.host import host_name
 from vin_batch.batch.isolation import PATIENCE
@@ -30,8 +31,11 @@ from vin_batch.batch.second_opinion import SecondOpinion
 from vin_batch.batch.share import Share
 from vin_batch.batch.signals import StopSignals
 from vin_batch.batch.worker import Task
+from vin_batch.classifier.artefact import require_artefact
 from vin_batch.classifier.base import Classifier
-from vin_batch.cluster.inspection import SHARED, inspect
+from vin_batch.classifier.choice import LITERT, engine_name, require_litert
+from vin_batch.classifier.matching import require_preprocessing
+from vin_batch.cluster.inspection import SHARED, inspect, local_model
 from vin_batch.cluster.messages import (
     Finished,
     Lost,
@@ -180,6 +184,7 @@ class Bench:
             done={},
             share=Share(recipe.run, None, lambda: None),
         )
+        self._inference = _inference(recipe)
         self._judge = methods.bind_judge(recipe.card.policy)
         self._opinion = _opinion(recipe)
         limits = Limits(config.card_timeout, config.shard_timeout, config.worker_memory_limit)
@@ -210,6 +215,7 @@ class Bench:
             pool=self._workers(order),
             prepare=self._recipe.methods.prepare,
             signals=StopSignals(),
+            inference=self._inference,
             patience=1 if order.gives_up else PATIENCE,
         )
         loop.run(self._reader(order))
@@ -222,8 +228,10 @@ class Bench:
 
     def _reader(self, order: Order) -> Reader:
         recipe = self._recipe
-        classifier: Classifier = RemoteClassifier(
-            recipe.card, choose(order.servers, recipe.device, order.turn)
+        classifier: Classifier = (
+            RemoteClassifier(recipe.card, choose(order.servers, recipe.device, order.turn))
+            if self._inference is None
+            else ClassifyingWorkers(recipe.card)
         )
         publisher = _LatePublisher(
             recipe.run,
@@ -232,7 +240,18 @@ class Bench:
             classifier.device,
             load_receipt(recipe.run, order.shard),
         )
-        return Reader(classifier, self._judge, publisher, _Nothing(), self._opinion)
+        engine = engine_name(recipe.config.inference, classifier.device)
+        return Reader(classifier, self._judge, publisher, _Nothing(), self._opinion, engine)
+
+
+def _inference(recipe: Recipe) -> WorkerInference | None:
+    """How the worker classifies; None where another process holds the model."""
+    if recipe.config.inference != LITERT:
+        return None
+    card = local_model(recipe)
+    require_preprocessing(card)
+    require_litert(card, recipe.device)
+    return WorkerInference(require_artefact(card), recipe.methods.open_network)
 
 
 def _opinion(recipe: Recipe) -> SecondOpinion | None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from vin_batch.cluster.bench import inspect_node, read_shard
 from vin_batch.cluster.desk import Desk
-from vin_batch.cluster.messages import Lost, Order, Outcome, Refused
+from vin_batch.cluster.messages import Lost, Order, Outcome, Refused, Server
 from vin_batch.cluster.session import NO_CLUSTER, NoClusterError, Node, RaySession
 from vin_batch.errors import UsageError
 
@@ -46,14 +46,14 @@ class Crew:
     Attributes:
         session: The connection.
         recipe: The run, as an object of Ray's.
-        desk: The models.
+        desk: The models; None where every worker holds its own.
         shard_timeout: Seconds for one shard.
         most: Cores that may be used; more are left alone.
     """
 
     session: RaySession
     recipe: Any
-    desk: Desk
+    desk: Desk | None
     shard_timeout: float
     most: int
     _nodes: list[Node] = field(default_factory=list)
@@ -93,12 +93,14 @@ class Crew:
                     logger.info("node %s joined with %d cores", node.name, node.cpus)
             for node in before.values() if self._nodes else ():
                 logger.warning("node %s has gone", node.name)
-            self.desk.staff(self._nodes)
+            if self.desk is not None:
+                self.desk.staff(self._nodes)
         if self.cores:
             self._peopled = now
         elif now - self._peopled > DESERTED:
             raise NoClusterError("the cluster has no core left", "The same command resumes.")
-        self.desk.listen()
+        if self.desk is not None:
+            self.desk.listen()
 
     def inspect(self) -> None:
         """Let every node look whether it sees what the driver sees.
@@ -152,7 +154,12 @@ class Crew:
     @property
     def is_ready(self) -> bool:
         """Whether orders can be carried out."""
-        return bool(self.desk.ready) and self.cores > 0
+        return self.cores > 0 and (self.desk is None or bool(self.desk.ready))
+
+    @property
+    def servers(self) -> tuple[Server, ...]:
+        """Processes with the model that may be asked now."""
+        return () if self.desk is None else tuple(self.desk.ready)
 
     def submit(self, order: Order) -> None:
         """Send an order."""
@@ -192,7 +199,7 @@ class Crew:
         except ray.exceptions.RayError as error:
             self._counted = float("-inf")
             return Lost(order.shard, describe_death(error), is_displaced=True)
-        if isinstance(outcome, Lost) and outcome.is_displaced:
+        if self.desk is not None and isinstance(outcome, Lost) and outcome.is_displaced:
             self.desk.doubt()
         return outcome
 

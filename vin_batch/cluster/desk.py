@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -15,13 +16,14 @@ from vin_batch.errors import VinBatchError
 logger = logging.getLogger(__name__)
 
 MAX_FAILED_STARTS: Final = 3
-"""Models in a row that end before they are ready."""
+"""Models in a row that end before they are ready, on a node or, with GPUs, anywhere; then no
+further one is started there."""
 
 
 @dataclass(slots=True)
 class _Starting:
     actor: Any
-    node: str | None
+    place: str | None
     facts: Any
 
 
@@ -41,7 +43,7 @@ class Desk:
     device: str
     ready: list[Server] = field(default_factory=list)
     _starting: list[_Starting] = field(default_factory=list)
-    _failed_starts: int = 0
+    _failed_starts: Counter[str | None] = field(default_factory=Counter)
 
     def staff(self, nodes: Collection[Node]) -> None:
         """Start what is missing, and forget what went with its node."""
@@ -49,13 +51,13 @@ class Desk:
         self.ready = [each for each in self.ready if each.node in living]
         if self.device == "gpu":
             missing = sum(node.gpus for node in nodes) - len(self.ready) - len(self._starting)
-            for _ in range(missing):
-                self._start(None)
-            return
-        there = {each.node for each in self.ready} | {each.node for each in self._starting}
-        for node in nodes:
-            if node.cpus and node.id not in there:
-                self._start(node.id)
+            wanted: list[str | None] = [None] * missing
+        else:
+            there = {each.node for each in self.ready} | {each.place for each in self._starting}
+            wanted = [node.id for node in nodes if node.cpus and node.id not in there]
+        for place in wanted:
+            if self._failed_starts[place] < MAX_FAILED_STARTS:
+                self._start(place)
 
     def listen(self) -> None:
         """Notice what has become ready, or has failed.
@@ -73,7 +75,7 @@ class Desk:
 
     def doubt(self) -> None:
         """Ask every model whether it still lives; meanwhile none of them is used."""
-        self._starting += [_Starting(s.actor, s.node, s.actor.facts.remote()) for s in self.ready]
+        self._starting += [_Starting(s.actor, s.place, s.actor.facts.remote()) for s in self.ready]
         self.ready = []
 
     def _start(self, node: str | None) -> None:
@@ -93,9 +95,10 @@ class Desk:
         try:
             facts = self.ray.get(newcomer.facts)
         except self.ray.exceptions.RayError as error:
-            self._failed_starts += 1
+            self._failed_starts[newcomer.place] += 1
             logger.warning("a process with the model has gone: %s", _words(error))
-            if self._failed_starts >= MAX_FAILED_STARTS and not self.ready:
+            hopeless = self._failed_starts[newcomer.place] >= MAX_FAILED_STARTS
+            if hopeless and not (self.ready or self._starting):
                 raise VinBatchError(
                     f"no process with the model starts on the cluster: {_words(error)}",
                     "See Ray's logs on the nodes (/tmp/ray/session_latest/logs).",
@@ -103,9 +106,9 @@ class Desk:
             return
         if isinstance(facts, Refused):
             raise facts.error()
-        self._failed_starts = 0
+        self._failed_starts[newcomer.place] = 0
         node, device = facts
-        self.ready.append(Server(node, newcomer.actor, device))
+        self.ready.append(Server(node, newcomer.place, newcomer.actor, device))
 
 
 def _words(error: BaseException) -> str:

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from vin_batch._version import __version__
@@ -20,6 +20,7 @@ from vin_batch.batch.plan import shard_digest
 from vin_batch.batch.receipts import Receipt
 from vin_batch.batch.rundir import RunDir
 from vin_batch.batch.schedule import Schedule
+from vin_batch.classifier.choice import AUTO, LITERT, TENSORFLOW
 from vin_batch.cluster.confirm import Confirmation
 from vin_batch.cluster.crew import Crew
 from vin_batch.cluster.desk import Desk
@@ -51,7 +52,6 @@ class RayEngine:
     """
 
     def __init__(self, config: RunConfig) -> None:
-        self._config = config
         self._session = RaySession(config)
 
     def connect(self) -> None:
@@ -66,6 +66,13 @@ class RayEngine:
         """Leave the cluster; what still runs there for this run is killed."""
         self._session.close()
 
+    def settle(self, config: RunConfig) -> RunConfig:
+        """Let TensorFlow compute where the cluster has GPUs, if nothing else is demanded."""
+        gpus = config.device != "cpu" and any(node.gpus for node in self._session.nodes())
+        return (
+            replace(config, inference=TENSORFLOW) if gpus and config.inference == AUTO else config
+        )
+
     def work(self, assignment: Assignment) -> None:
         """Publish every shard of the assignment; see ``Engine``.
 
@@ -75,14 +82,14 @@ class RayEngine:
             VinBatchError: A node is not fit, or something stands in the way of all shards.
         """
         self.connect()
-        ray, config = self._session.ray, self._config
-        device = self._device()
+        ray, config = self._session.ray, assignment.opened.config
+        device = self._device(config)
         with _token(assignment.opened.run) as token:
             recipe = ray.put(_recipe(assignment, token, device))
             crew = Crew(
                 session=self._session,
                 recipe=recipe,
-                desk=Desk(ray, recipe, device),
+                desk=None if config.inference == LITERT else Desk(ray, recipe, device),
                 shard_timeout=config.shard_timeout,
                 most=config.workers,
             )
@@ -90,22 +97,23 @@ class RayEngine:
                 crew.census()
                 crew.inspect()
                 logger.info(
-                    "shards to read: %d, on %d cores of %d nodes",
-                    len(assignment.todo), crew.cores, len(crew.nodes),
+                    "shards to read: %d, with %s on %d cores of %d nodes",
+                    len(assignment.todo), config.inference, crew.cores, len(crew.nodes),
                 )  # fmt: skip
                 with assignment.progress as progress:
                     _Driver(assignment, crew, progress).run()
             finally:
                 crew.cancel()
 
-    def _device(self) -> str:
+    def _device(self, config: RunConfig) -> str:
         gpus = sum(node.gpus for node in self._session.nodes())
-        if self._config.device == "gpu" and not gpus:
+        if config.device == "gpu" and not gpus:
             raise NoGpuError(
                 "a GPU was demanded, and the Ray cluster has none",
                 "Start Ray with --num-gpus on nodes that have them, or use --device auto.",
             )
-        return "gpu" if gpus and self._config.device != "cpu" else "cpu"
+        computes_elsewhere = config.device == "cpu" or config.inference == LITERT
+        return "cpu" if computes_elsewhere or not gpus else "gpu"
 
 
 @dataclass(slots=True)
@@ -154,7 +162,7 @@ class _Driver:
                     gives_up=self._lone[shard] >= LONE_LOSSES,
                     strikes=self.schedule.strikes[shard],
                     turn=self._orders,
-                    servers=tuple(self.crew.desk.ready),
+                    servers=self.crew.servers,
                 )
             )
 

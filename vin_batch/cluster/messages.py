@@ -76,11 +76,13 @@ class Server:
 
     Attributes:
         node: Id of its node.
+        place: Id of the node that it had to be on; None where any would do.
         actor: Its handle.
         device: What it runs on, in words.
     """
 
     node: str
+    place: str | None
     actor: Any
     device: str
 
