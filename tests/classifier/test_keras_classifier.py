@@ -10,6 +10,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tiny_model import publish, samples
@@ -19,10 +21,11 @@ from vin_batch.classifier.calibration import FLOOR, LOG_PROB_STEP
 from vin_batch.classifier.keras_classifier import (
     CPU_BATCH,
     KerasClassifier,
+    cut,
     open_classifier,
 )
 from vin_batch.classifier.model_card import CARD_NAME, ModelCard, load_model_card, sha256_of
-from vin_batch.errors import ExitCode, ModelError, NoGpuError, UsageError
+from vin_batch.errors import ExitCode, LockedError, ModelError, NoGpuError, UsageError
 from vin_batch.preprocess import PREPROCESSING
 from vin_batch.vin.alphabet import ALPHABET
 
@@ -184,6 +187,50 @@ def test_a_gpu_that_is_not_there_is_an_error_only_when_demanded(tiny_model: Path
     assert open_classifier(card, "auto").device == "cpu"
     with pytest.raises(UsageError, match="tpu"):
         open_classifier(card, "tpu")
+
+
+@given(st.integers(0, 40_000), st.sampled_from([(256,), (8192, 2048, 256), (16, 4)]))
+def test_calls_cover_every_image_once_and_are_half_full(
+    count: int, batches: tuple[int, ...]
+) -> None:
+    calls = list(cut(count, batches))
+    rows = [row for where, _ in calls for row in range(where.start, where.stop)]
+    assert rows == list(range(count))
+    for where, size in calls:
+        assert size in batches
+        assert where.stop - where.start <= size
+        assert 2 * (where.stop - where.start) >= size or size == batches[-1]
+
+
+@pytest.mark.parametrize("count", [0, 3, 4, 9, 16, 59])
+def test_several_batches_in_flight_give_the_same_answers(
+    tiny_model: Path, tiny_classifier: KerasClassifier, count: int
+) -> None:
+    """The way of a GPU, with small batches on the processor."""
+    import tensorflow as tf
+
+    card = load_model_card(tiny_model)
+    classifier = KerasClassifier(card, tf, (16, 4), on_gpu=False)
+    pixels = random_pixels(count, 5)
+    answers = classifier.log_probs(pixels)
+    assert answers.shape == (count, len(ALPHABET))
+    assert np.abs(answers - tiny_classifier.log_probs(pixels)).max(initial=0) <= LOG_PROB_STEP
+
+
+def test_a_gpu_in_use_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse() -> None:
+        raise LockedError("GPU 0 is in use by another vin-batch (process 7)", "Wait for it.")
+
+    monkeypatch.setattr(keras_classifier, "hold_gpu", refuse)
+    assert keras_classifier._held([], "auto") == []
+    assert keras_classifier._held(["GPU:0"], "auto") == []
+    assert "in use by another vin-batch" in caplog.text
+    with pytest.raises(LockedError):
+        keras_classifier._held(["GPU:0"], "gpu")
+    monkeypatch.setattr(keras_classifier, "hold_gpu", lambda: None)
+    assert keras_classifier._held(["GPU:0"], "auto") == ["GPU:0"]
 
 
 class FakeConfig:

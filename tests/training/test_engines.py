@@ -22,7 +22,9 @@ from vin_batch.classifier.model_card import (
     load_model_card,
 )
 from vin_batch.cli import main
+from vin_batch.commands import export_engine
 from vin_batch.errors import ExitCode
+from vin_batch.training import engines
 from vin_batch.training.engines import (
     LEAST_SAME_CHARACTERS,
     LEAST_SAME_STATUS,
@@ -62,10 +64,10 @@ def test_the_shipped_network_reads_drawn_cards_alike() -> None:
     card = load_model_card(default_model_directory())
     if find_artefact(card) is None:
         pytest.skip("the default model has no exported network")
-    engines = [open_chosen(card, "cpu", inference) for inference in ("tensorflow", "litert")]
+    both = [open_chosen(card, "cpu", inference) for inference in ("tensorflow", "litert")]
     decoder = Decoder()
     for level, cards in font_cards(CARDS, 11).items():
-        found = compare_engines(engines[0], engines[1], cards, decoder)
+        found = compare_engines(both[0], both[1], cards, decoder)
         assert found.problems() == [], agreement_table({level: found}, ("tensorflow", "litert"))
         assert found.reference.characters_right > 0.85
 
@@ -89,7 +91,10 @@ def test_an_engine_that_reads_otherwise_is_found_out(tiny_classifier: KerasClass
 
 
 @pytest.fixture
-def model(tiny_model: Path, tmp_path: Path) -> ModelCard:
+def model(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelCard:
+    """A model that doubts much, so that its second choice is often nearly as good."""
+    monkeypatch.setattr(export_engine, "RANGE_CARDS", 6)
+    monkeypatch.setattr(engines, "LEAST_SAME_CHARACTERS", 0.95)
     shutil.copytree(tiny_model, tmp_path / "tiny")
     return load_model_card(tmp_path / "tiny")
 
@@ -110,7 +115,7 @@ def test_the_command_exports_compares_and_publishes(
     cards = font_cards(3, 5)["scan"]
     pixels = cards.pixels.reshape(-1, 28, 28)
     both = [open_chosen(card, "cpu", each).log_probs(pixels) for each in ("tensorflow", "litert")]
-    assert np.mean(both[0].argmax(axis=1) == both[1].argmax(axis=1)) > LEAST_SAME_CHARACTERS
+    assert np.mean(both[0].argmax(axis=1) == both[1].argmax(axis=1)) > 0.95
     assert not np.array_equal(both[0], both[1]), "the same engine twice"
     artefact.path.write_bytes(b"")
     read = ["read", str(model.weights), "--model", str(model.directory), "--device", "cpu"]
