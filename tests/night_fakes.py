@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from vin_batch.batch.score import score
 from vin_batch.classifier.model_card import load_model_card
 from vin_batch.config import RunConfig
 from vin_batch.nightly.catalogue import CatalogueRow, open_catalogue, table_to_rows
+from vin_batch.nightly.exporters import exporters_of
 from vin_batch.nightly.night import NightTools, run_night
 from vin_batch.nightly.nightdir import NightDir
 from vin_batch.nightly.settings import NightConfig, load_night_config
@@ -31,7 +32,12 @@ from vin_batch.nightly.summary import NightSummary
 LONG_AGO = time.time() - 10_000.0
 
 
-def night_toml(base: Path, night: Mapping[str, object] | None = None, run: str = "") -> Path:
+def night_toml(
+    base: Path,
+    night: Mapping[str, object] | None = None,
+    run: str = "",
+    exports: Sequence[Mapping[str, object]] = (),
+) -> Path:
     """Write ``base/nightly.toml`` for ``base/archive``, ``base/nights`` and ``base/model``."""
     if not (base / "model").exists():
         make_model(base / "model")
@@ -40,10 +46,15 @@ def night_toml(base: Path, night: Mapping[str, object] | None = None, run: str =
     file = base / "nightly.toml"
     file.write_text(
         "\n".join(["[nightly]", *lines, "[run]", 'model = "model"', "workers = 1"])
-        + f"\n{run or 'shard_size = 4'}\n",
+        + f"\n{run or 'shard_size = 4'}\n"
+        + "".join(_table("[[export]]", export) for export in exports),
         encoding="utf-8",
     )
     return file
+
+
+def _table(head: str, values: Mapping[str, object]) -> str:
+    return "\n".join([head, *(f"{name} = {_toml(value)}" for name, value in values.items())]) + "\n"
 
 
 def _toml(value: object) -> str:
@@ -89,8 +100,13 @@ def night(
     base: Path, *, allow_missing: bool = False, run: str = "", **changes: object
 ) -> NightSummary:
     """One night over ``base/archive``."""
-    tools = NightTools(fake_tools(), run=inline_run)
-    return run_night(night_config(base, run, **changes), tools, allow_missing)
+    return night_by(night_config(base, run, **changes), allow_missing=allow_missing)
+
+
+def night_by(config: NightConfig, *, allow_missing: bool = False) -> NightSummary:
+    """One night by a configuration, with its exports."""
+    tools = NightTools(fake_tools(), run=inline_run, exporters=exporters_of(config.exports))
+    return run_night(config, tools, allow_missing)
 
 
 def nights_of(base: Path) -> NightDir:

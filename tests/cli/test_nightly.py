@@ -7,6 +7,8 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,9 +17,12 @@ import pytest
 from batch_fakes import make_archive, make_card
 from crash_tools import environment
 from night_fakes import current_rows, night, night_config, night_toml, nights_of
+from postgres_server import new_schema, shared_server
 from tiny_model import write_box
 from vin_batch.batch.lock import hold
 from vin_batch.errors import ExitCode, UsageError
+from vin_batch.export.postgres_connection import Destination
+from vin_batch.export.postgres_schema import init
 from vin_batch.nightly.settings import load_night_config
 
 PROJECT = Path(__file__).parents[2]
@@ -108,24 +113,63 @@ def test_catalogue_shows_rebuilds_and_writes_what_is_current(base: Path) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_two_nights_with_a_real_model(tmp_path: Path, tiny_model: Path) -> None:
     vin = "XTA210990Y2765432"
     for position, character in enumerate(vin, start=1):
         write_box(tmp_path / "archive" / "old" / f"{position:02d}.png", character)
-    config = night_toml(tmp_path)
-    config.write_text(config.read_text().replace('model = "model"', f'model = "{tiny_model}"'))
-    assert vin_batch("nightly", "--config", config, without=()).returncode == 0
+    config = _with_model(night_toml(tmp_path, exports=[NO_SERVER]), tiny_model)
+    away = vin_batch("nightly", "--config", config, without=())
+    assert away.returncode == ExitCode.DISK, away.stderr
+    assert "export register FAILED" in away.stderr
+    assert list(current_rows(tmp_path)) == ["old"]
+    write_box(tmp_path / "archive" / "old" / "05.png", "8")
     make_card(tmp_path / "archive" / "torn", 1)
     for box in (tmp_path / "archive" / "torn").iterdir():
         box.write_bytes(b"no image")
-    done = vin_batch("nightly", "--config", config, without=())
+    with register() as (target, register_rows):
+        config = _with_model(night_toml(tmp_path, exports=[target]), tiny_model)
+        done = vin_batch("nightly", "--config", config, without=())
+        found = register_rows()
     assert done.returncode == ExitCode.FINISHED_WITH_FAILURES, done.stderr
-    assert "read: 1 new; known and unchanged: 1" in done.stderr
+    assert "read: 1 new, 1 changed; known and unchanged: 0" in done.stderr
+    assert "export register: 3 cards of 2 runs" in done.stderr
     assert vin not in done.stderr
+    current = current_rows(tmp_path)
+    assert found == {
+        (name, row["status"], row["vin"] or None, row["raw_vin"], row["run_id"])
+        for name, row in current.items()
+    }
     rows = current_rows(tmp_path)
     assert [rows[card]["status"] == "failed" for card in ("old", "torn")] == [False, True]
     with (nights_of(tmp_path).run("000002").root / "readings.csv").open(newline="") as file:
-        assert [row["card_id"] for row in csv.DictReader(file)] == ["torn"]
+        assert [row["card_id"] for row in csv.DictReader(file)] == ["old", "torn"]
+
+
+def _with_model(config: Path, model: Path) -> Path:
+    config.write_text(config.read_text().replace('model = "model"', f'model = "{model}"'))
+    return config
+
+
+NO_SERVER = {"to": "postgresql://nobody@127.0.0.1:1/none", "retries": 1, "name": "register"}
+
+
+@contextmanager
+def register() -> Iterator[tuple[dict[str, object], Callable[[], set[tuple[object, ...]]]]]:
+    """An empty register as an export, and what it holds."""
+    server = shared_server()
+    parts = dict(word.split("=", 1) for word in server.dsn.split())
+    query = "&".join(f"{name}={value}" for name, value in parts.items())
+    with new_schema(server) as schema:
+        init(Destination(server.dsn, schema))
+
+        def rows() -> set[tuple[object, ...]]:
+            names = "card_id, status, vin, raw_vin, run_id"
+            with server.connect() as connection:
+                found = connection.execute(f"SELECT {names} FROM {schema}.readings".encode())
+                return set(found.fetchall())
+
+        yield {"to": f"postgresql://?{query}", "schema": schema, "name": "register"}, rows
 
 
 @pytest.mark.parametrize(
