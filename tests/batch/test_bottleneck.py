@@ -34,6 +34,7 @@ MAIN = {"idle": 3.0, "classify": 97.0, "decode": 0.0, "write": 0.0, "other": 0.0
 CLASSIFIER = {
     **MAIN, "worker_busy": 80.0, "worker_idle": 120.0, "worker_cpu": 80.0, "main_cpu": 60.0,
 }  # fmt: skip
+STUCK = {"worker_busy": 99.0, "worker_idle": 1.0, "worker_cpu": 20.0}
 WAITING = {**MAIN, "idle": 70.0, "classify": 30.0}
 
 
@@ -44,7 +45,7 @@ def bottleneck(timings: Mapping[str, float], cores: int | None = 8) -> str | Non
 
 def test_shares_are_of_the_right_time() -> None:
     assert load_of(CLASSIFIER, 2) == Load(
-        classifier=0.97, main=0.97, workers=0.4, cores=0.7, disk_wait=0.0
+        classifier=0.97, main=0.97, workers=0.4, cores=0.7, waits=0.0
     )
 
 
@@ -56,7 +57,8 @@ def test_shares_are_of_the_right_time() -> None:
         ({**MAIN, "write": 98.0}, 2, "output"),
         ({**MAIN, "other": 98.0}, 2, "main"),
         ({**WAITING, "worker_busy": 99.0, "worker_idle": 1.0, "worker_cpu": 90.0}, 8, "workers"),
-        ({**WAITING, "worker_busy": 99.0, "worker_idle": 1.0, "worker_cpu": 20.0}, 8, "disk"),
+        ({**WAITING, **STUCK, "read": 80.0, "preprocess": 19.0}, 8, "disk"),
+        ({**WAITING, **STUCK, "read": 9.0, "preprocess": 90.0}, 8, "machine"),
         ({**WAITING, "worker_busy": 50.0, "worker_idle": 50.0, "worker_cpu": 50.0}, 8, "shards"),
         ({**WAITING, "worker_busy": 198.0, "worker_idle": 2.0, "worker_cpu": 190.0}, 2, "cores"),
         ({"read": 1.0, "preprocess": 2.0}, 2, None),
@@ -96,7 +98,7 @@ def test_whatever_the_clocks_say_shares_are_shares(
     timings: dict[str, float], cores: int | None
 ) -> None:
     load = load_of(timings, cores)
-    for share in (*load.as_dict().values(), load.disk_wait):
+    for share in (*load.as_dict().values(), load.waits):
         assert share is None or 0 <= share <= 1
     known = sum(timings.get(stage, 0.0) for stage in MAIN_STAGES) > 0
     assert (bottleneck_of(timings, load) is not None) == known

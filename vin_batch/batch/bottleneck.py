@@ -17,9 +17,9 @@ MOSTLY_BUSY: Final = 0.8
 """Workers that have a task for at least this share of their time cannot take more."""
 CORES_FULL: Final = 0.9
 """From this share of all processor time on, more processes only take turns."""
-WAITS_FOR_DISK: Final = 0.6
-"""Workers that compute for less than this share of their tasks wait for the disk, if cores
-are free."""
+MOSTLY_COMPUTES: Final = 0.6
+"""Workers that compute for less than this share of their tasks wait for something: the disk if
+reading takes most of their time, else processors that other programs have."""
 
 _MAIN_PARTS: Final = {
     "classify": ("classifier", "a GPU or a faster engine would help, more workers would not"),
@@ -35,7 +35,7 @@ class Bottleneck:
 
     Attributes:
         code: ``classifier``, ``rules``, ``output``, ``main`` (the rest of the main process),
-            ``workers``, ``disk``, ``cores`` or ``shards``.
+            ``workers``, ``disk``, ``machine`` (other programs), ``cores`` or ``shards``.
         advice: What would help, for people.
     """
 
@@ -53,14 +53,14 @@ class Load:
         main: The main process, whatever it did.
         workers: Having a task, whether they computed or waited for the disk.
         cores: Processor time of main process and workers, of all that the cores had.
-        disk_wait: Of the time in which workers had a task: what they did not compute.
+        waits: Of the time in which workers had a task: what they did not compute.
     """
 
     classifier: float | None
     main: float | None
     workers: float | None
     cores: float | None
-    disk_wait: float | None
+    waits: float | None
 
     def as_dict(self) -> dict[str, float | None]:
         """For JSON; keys are stable."""
@@ -91,7 +91,7 @@ def load_of(timings: Mapping[str, float], cores: int | None) -> Load:
         main=_share(main - timings.get("idle", 0.0), main),
         workers=_share(busy, there),
         cores=_share(cpu, main * (cores or 0)) if cpu else None,
-        disk_wait=_share(busy - timings.get("worker_cpu", 0.0), busy) if cpu else None,
+        waits=_share(busy - timings.get("worker_cpu", 0.0), busy) if cpu else None,
     )
 
 
@@ -108,7 +108,9 @@ def bottleneck_of(timings: Mapping[str, float], load: Load) -> Bottleneck | None
         return Bottleneck("cores", "all cores are at work; only more of them would help")
     if load.workers is not None and load.workers < MOSTLY_BUSY:
         return Bottleneck("shards", "too few shards for so many workers; try a smaller shard_size")
-    if load.disk_wait is not None and load.disk_wait > 1 - WAITS_FOR_DISK:
+    if load.waits is not None and load.waits > 1 - MOSTLY_COMPUTES:
+        if timings.get("read", 0.0) < timings.get("worker_busy", 0.0) / 2:
+            return Bottleneck("machine", "workers wait for processors that other programs have")
         return Bottleneck(
             "disk", "workers wait for files: more workers, a faster disk or packs would help"
         )
