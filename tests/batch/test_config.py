@@ -124,6 +124,7 @@ def test_fingerprint_has_what_changes_results_and_nothing_else(tmp_path: Path) -
         "limit": 9,
         "second_reader": "review",
         "changes": "card",
+        "inference": "litert",
     }
     assert neutral.keys() | relevant.keys() == set(SETTINGS), "a new setting must be sorted in"
     for name, value in (neutral | relevant).items():
