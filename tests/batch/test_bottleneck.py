@@ -40,7 +40,7 @@ WAITING = {**MAIN, "idle": 70.0, "classify": 30.0}
 
 def bottleneck(timings: Mapping[str, float], cores: int | None = 8) -> str | None:
     found = bottleneck_of(timings, load_of(timings, cores))
-    return found and found.code
+    return None if found is None else found.code
 
 
 def test_shares_are_of_the_right_time() -> None:

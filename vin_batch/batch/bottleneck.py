@@ -99,12 +99,16 @@ def bottleneck_of(timings: Mapping[str, float], load: Load) -> Bottleneck | None
     """Name what the others wait for; None where the receipts do not tell."""
     if load.main is None:
         return None
-    full = load.cores is not None and load.cores >= CORES_FULL
     if load.main > 1 - RARELY_IDLE:
         longest = max(_MAIN_PARTS, key=lambda stage: timings.get(stage, 0.0))
         code, advice = _MAIN_PARTS[longest]
         return Bottleneck(code, advice)
-    if full:
+    return _why_pixels_are_late(timings, load)
+
+
+def _why_pixels_are_late(timings: Mapping[str, float], load: Load) -> Bottleneck:
+    """What the workers wait for, where the main process waits for them."""
+    if load.cores is not None and load.cores >= CORES_FULL:
         return Bottleneck("cores", "all cores are at work; only more of them would help")
     if load.workers is not None and load.workers < MOSTLY_BUSY:
         return Bottleneck("shards", "too few shards for so many workers; try a smaller shard_size")
