@@ -46,7 +46,7 @@ def _near(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def recipe(base: Path) -> Recipe:
-    config, run = make_config(base), RunDir(base / "run")
+    config, run = make_config(base, inference="tensorflow"), RunDir(base / "run")
     (run.root / ".cluster-1.tmp").write_text(".cluster-1.tmp")
     return Recipe(
         token=".cluster-1.tmp",
