@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from vin_batch._version import __version__
+from vin_batch.archive.url import ArchiveUrl
 from vin_batch.classifier.model_card import ModelCard, default_model_directory
 from vin_batch.errors import UsageError
 from vin_batch.slices import parse_slice
@@ -67,7 +68,7 @@ class RunConfig:
     """Settings of one run.
 
     Attributes:
-        archive: Root of the card folders; absolute, like the other paths.
+        archive: Root of the card folders, absolute like the other paths, or a URL.
         output: The run directory.
         model: The model directory.
         device: ``auto``, ``cpu`` or ``gpu``.
@@ -93,7 +94,7 @@ class RunConfig:
             settled, once for a run.
     """
 
-    archive: Path
+    archive: Path | ArchiveUrl
     output: Path
     model: Path
     device: str
@@ -157,7 +158,7 @@ class RunConfig:
     def as_dict(self) -> dict[str, Any]:
         """The settings for ``run.json``."""
         return {
-            name: os.fspath(value) if isinstance(value, Path) else value
+            name: os.fspath(value) if isinstance(value, os.PathLike) else value
             for name, value in asdict(self).items()
         }
 
@@ -217,7 +218,7 @@ def validated(values: Mapping[str, Any]) -> RunConfig:
             raise UsageError(f"{name} is not given", f"Give {how}, or `{name}` in [run].")
     workers, engine = values.get("workers"), checked_choice(values, "engine", ENGINES)
     config = RunConfig(
-        archive=checked_path(values, "archive"),
+        archive=checked_archive(values),
         output=checked_path(values, "output"),
         model=checked_path(values, "model"),
         device=checked_choice(values, "device", DEVICES),
@@ -269,9 +270,26 @@ def read_table(file: Path, name: str, paths: Collection[str]) -> dict[str, Any]:
             f"{file}: `{name}` is not a table", f"Write the settings below a line [{name}]."
         )
     return {
-        key: file.parent / value if key in paths and isinstance(value, str) else value
+        key: file.parent / value
+        if key in paths and isinstance(value, str) and not ArchiveUrl.is_url(value)
+        else value
         for key, value in table.items()
     }
+
+
+def checked_archive(values: Mapping[str, Any]) -> Path | ArchiveUrl:
+    """Where the archive lies: a path, made absolute, or a URL.
+
+    Raises:
+        UsageError: It is neither, or the URL holds a secret.
+    """
+    place = values["archive"]
+    if ArchiveUrl.is_url(place):
+        url = ArchiveUrl.parse(os.fspath(place))
+        if url.local_path is None:
+            return url
+        return checked_path({"archive": url.local_path}, "archive")
+    return checked_path(values, "archive")
 
 
 def checked_path(values: Mapping[str, Any], name: str) -> Path:
@@ -361,6 +379,8 @@ def _seconds(values: Mapping[str, Any], name: str) -> float:
 
 
 def _keep_apart(config: RunConfig) -> None:
+    if isinstance(config.archive, ArchiveUrl):
+        return
     archive, output = config.archive.resolve(), config.output.resolve()
     if output == archive or archive in output.parents:
         raise UsageError(

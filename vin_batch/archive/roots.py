@@ -54,7 +54,7 @@ def open_archive(place: str | os.PathLike[str]) -> ArchiveRoot:
         url = ArchiveUrl.parse(os.fspath(place))
         if url.local_path is not None:
             return open_folders(url.local_path)
-        from vin_batch.archive.remote import require_listable  # noqa: PLC0415 - needs fsspec
+        from vin_batch.archive.connection import require_listable  # noqa: PLC0415
 
         root = RemoteRoot(url.text)
         require_listable(root)

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from vin_batch.errors import UsageError
 
-_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(://|::)")
 _CREDENTIALS: Final = re.compile(r"(?<=://)[^/@]*@")
 
 
-@dataclass(frozen=True, slots=True)
 class ArchiveUrl(os.PathLike[str]):
-    """Where a remote archive lies.
+    """Where a remote archive lies: a URL without a slash at its end."""
 
-    Attributes:
-        text: The URL, without a slash at the end.
-    """
+    __slots__ = ("text",)
 
-    text: str
+    def __init__(self, text: str) -> None:
+        self.text = text
 
     @staticmethod
     def is_url(place: object) -> bool:
@@ -66,6 +63,15 @@ class ArchiveUrl(os.PathLike[str]):
 
     def __str__(self) -> str:
         return self.text
+
+    def __repr__(self) -> str:
+        return f"ArchiveUrl({self.text!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ArchiveUrl) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
 
 
 def redacted(text: str) -> str:

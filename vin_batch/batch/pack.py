@@ -20,6 +20,7 @@ from vin_batch.archive import (
     CardFiles,
     FileStamp,
     ListingChangedError,
+    expect_cards,
     read_card,
 )
 from vin_batch.batch.answers import Answers, WorkerInference
@@ -187,6 +188,7 @@ def _pack_cards(packing: _Packing, task: ShardTask, tell: Tell) -> Answers | Non
     if task.inference is not None:
         network = task.inference.open_network(task.inference.artefact)
         answers = Answers(network, packing.pixels, packing.issues)
+    expect_cards(task.root, task.cards)
     for row, card in enumerate(task.cards):
         tell(row)
         _pack_card(packing, row, card, task)

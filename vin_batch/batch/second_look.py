@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vin_batch.archive import ArchiveRoot, ListingChangedError, read_card
+from vin_batch.archive import ArchiveRoot, ListingChangedError, expect_cards, read_card
 from vin_batch.batch.changes import content_digest
 from vin_batch.batch.mark import NO_ROW
 from vin_batch.batch.pack import Tell, nobody_asks
@@ -118,6 +118,7 @@ def look_again(task: LookTask, tell: Tell = nobody_asks) -> LookResult:
         recogniser=task.open_recogniser(task.weights, task.weights_sha256),
     )
     errors: list[str] = []
+    expect_cards(task.root, task.cards)
     for row, card in enumerate(task.cards):
         tell(row)
         if not _gather(looking, row, task) and len(errors) < MAX_ERRORS:

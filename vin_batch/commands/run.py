@@ -29,7 +29,10 @@ def add_parser(subparsers: Any) -> None:  # noqa: ANN401 - argparse does not nam
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "archive", nargs="?", type=Path, metavar="ARCHIVE", help="root of the card folders"
+        "archive",
+        nargs="?",
+        metavar="ARCHIVE",
+        help="root of card folders and packs, or its URL (s3://bucket/archive)",
     )
     parser.add_argument("-o", "--output", type=Path, metavar="RUN_DIR", help="results go here")
     parser.add_argument(

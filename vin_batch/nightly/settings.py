@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
+from vin_batch.archive import ArchiveUrl
 from vin_batch.config import (
     RunConfig,
     checked_choice,
@@ -70,7 +71,7 @@ class NightConfig:
         run: Settings of the runs.
     """
 
-    archive: Path
+    archive: Path | ArchiveUrl
     output: Path
     detect: str
     settle_seconds: float
