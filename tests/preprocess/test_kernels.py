@@ -153,6 +153,13 @@ def test_images_that_may_not_be_written_or_lie_apart_are_read(compiled: Stages) 
 
 
 @needs_numba
+@pytest.mark.parametrize("shape", [(5, 40), (40, 5), (65, 40), (40, 65), (0, 40)])
+def test_other_sizes_never_reach_the_kernels(compiled: Stages, shape: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="working image"):
+        compiled(np.zeros(shape, np.uint8))
+
+
+@needs_numba
 def test_results_are_not_overwritten_by_the_next(compiled: Stages) -> None:
     first = compiled(scan(ink_of("R"), style("scan", 3)))
     assert not isinstance(first, BoxIssue)

@@ -17,8 +17,9 @@ from vin_batch.preprocess.frame import path_words
 from vin_batch.preprocess.strokes import is_round
 from vin_batch.records import BoxIssue
 
+SHORTEST: Final = 6
 LONGEST: Final = 64
-"""Longest side of a working image, in pixels."""
+"""Sides of a working image, in pixels."""
 _BLANK, _BLOT, _CHARACTER, _MAYBE_BLOT = range(4)
 """What the kernel ``character`` saw; the last needs the largest radius inside the ink."""
 _POINTER: Final = ctypes.c_void_p
@@ -91,11 +92,15 @@ class CompiledStages:
 
         Returns:
             ``uint8[28, 28]``, or ``BoxIssue.BLANK`` or ``BoxIssue.BLOT``.
+
+        Raises:
+            ValueError: The image has no such sides; nothing else keeps the kernels inside
+                their rooms.
         """
         rooms = self._rooms
         height, width = grey.shape
-        assert 6 <= height <= LONGEST
-        assert 6 <= width <= LONGEST
+        if not (SHORTEST <= height <= LONGEST and SHORTEST <= width <= LONGEST):
+            raise ValueError(f"a working image of {height} x {width} pixels")
         size = height * width
         rooms.grey[:size].reshape(height, width)[...] = grey
         peak = self._bare_ink(*rooms.of_ink, height, width)
