@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PAUSE = 0.004
 """Seconds that a patient worker takes for a box: 0.3 s for a shard of four cards."""
+LONG_PATIENCE = 300.0
+"""Seconds until a test gives up waiting; never the measure of anything."""
 RAY_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # A busy machine may take a minute to start a node; Ray by itself gives it half of that.
@@ -43,6 +45,14 @@ def cluster_tools(**changes: object) -> JobTools:
 
 def patient_tools() -> JobTools:
     return cluster_tools(prepare=prepare_patiently)
+
+
+def wait_long(condition: Callable[[], bool]) -> None:
+    """Wait until something holds; a cluster on a busy machine takes its time."""
+    deadline = time.monotonic() + LONG_PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "gave up waiting"
+        time.sleep(0.05)
 
 
 class RayCluster:

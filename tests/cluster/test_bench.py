@@ -15,6 +15,7 @@ from cluster_fakes import cluster_tools
 from crash_tools import new_base
 from vin_batch._version import __version__
 from vin_batch.archive import open_archive
+from vin_batch.batch.host import versions
 from vin_batch.batch.job import run_job
 from vin_batch.batch.ledger import load_run
 from vin_batch.batch.plan import Plan, shard_digest
@@ -58,6 +59,7 @@ def recipe(base: Path) -> Recipe:
         methods=cluster_tools().methods,
         device="cpu",
         version=__version__,
+        libraries=versions(),
         landmark=Plan(run).load(0)[0],
         permissions=0o600,
     )

@@ -15,6 +15,7 @@ from cluster_fakes import cluster_tools
 from crash_tools import environment, new_base
 from vin_batch._version import __version__
 from vin_batch.archive import open_archive
+from vin_batch.batch.host import versions
 from vin_batch.batch.job import run_job
 from vin_batch.batch.ledger import load_run
 from vin_batch.batch.opening import OpenRun
@@ -60,6 +61,7 @@ def recipe(base: Path) -> Recipe:
         methods=cluster_tools().methods,
         device="cpu",
         version=__version__,
+        libraries=versions(),
         landmark=here.plan.load(0)[0],
         permissions=0o640,
     )
@@ -77,12 +79,14 @@ def test_an_unfit_machine_is_told_what_is_wrong(
     fit = recipe(base)
     new_base(tmp_path, 0)
     (tmp_path / "archive").mkdir()
-    unfit = {
-        UsageError: (replace(fit, version="0.0.1"), "the driver 0.0.1"),
-        DiskError: (replace(fit, token=".cluster-2.tmp"), str(fit.run.root)),
-        ArchiveError: (replace(fit, root=open_archive(tmp_path / "archive")), "no card box_00"),
-    }
-    for kind, (asked, word) in unfit.items():
+    others = {**fit.libraries, "numpy": "1.0"}
+    unfit = [
+        (UsageError, replace(fit, version="0.0.1"), "the driver 0.0.1"),
+        (UsageError, replace(fit, libraries=others), "instead of 1.0"),
+        (DiskError, replace(fit, token=".cluster-2.tmp"), str(fit.run.root)),
+        (ArchiveError, replace(fit, root=open_archive(tmp_path / "archive")), "no card box_00"),
+    ]
+    for kind, asked, word in unfit:
         problem = inspect(asked)
         assert problem is not None
         error = problem.error()

@@ -15,8 +15,15 @@ from pathlib import Path
 import pytest
 
 from batch_fakes import HANG, POISON, box_png, fake_tools, make_config, readings_bytes
-from cluster_fakes import RayCluster, cluster_tools, patient_tools, ray_cluster
-from crash_tools import PATIENCE, TESTS, environment, new_base, receipts, wait_until
+from cluster_fakes import (
+    LONG_PATIENCE,
+    RayCluster,
+    cluster_tools,
+    patient_tools,
+    ray_cluster,
+    wait_long,
+)
+from crash_tools import TESTS, environment, new_base, receipts
 from vin_batch.batch.job import JobOutcome, failed_again, run_job
 from vin_batch.batch.receipts import Receipt, iter_receipts
 from vin_batch.batch.rundir import RunDir
@@ -24,7 +31,7 @@ from vin_batch.batch.verify import verify_run
 from vin_batch.errors import ArchiveError, ExitCode, NoGpuError
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'vin_batch[ray]'")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 CARDS = 40
 
@@ -98,7 +105,7 @@ def test_a_lost_node_costs_nothing(
     doomed = cluster.add_node()
 
     def kill() -> None:
-        wait_until(lambda: receipts(base) >= 3)
+        wait_long(lambda: receipts(base) >= 3)
         cluster.kill_node(doomed)
 
     killer = threading.Thread(target=kill)
@@ -120,9 +127,9 @@ def test_a_driver_that_is_stopped_or_killed_resumes(base: Path, cluster: RayClus
             command, env=environment(), text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         ) as driver:  # fmt: skip
-            wait_until(lambda: receipts(base) >= after)
+            wait_long(lambda: receipts(base) >= after)
             driver.send_signal(number)
-            out, err = driver.communicate(timeout=PATIENCE)
+            out, err = driver.communicate(timeout=LONG_PATIENCE)
         return driver.returncode, out, err
 
     code, out, err = stop(signal.SIGTERM, 1)
@@ -148,12 +155,12 @@ def node_without(folder: Path, cluster: RayCluster) -> Iterator[None]:
         ["unshare", "-rm", "sh", "-c", script], env=environment(), stdout=subprocess.DEVNULL
     ) as node:
         try:
-            wait_until(lambda: node.poll() is not None or cluster.nodes_alive() > before)
+            wait_long(lambda: node.poll() is not None or cluster.nodes_alive() > before)
             assert node.poll() is None
             yield
         finally:
             node.terminate()
-    wait_until(lambda: cluster.nodes_alive() == before)
+    wait_long(lambda: cluster.nodes_alive() == before)
 
 
 def test_a_node_without_the_archive_is_named(base: Path, cluster: RayCluster) -> None:

@@ -15,7 +15,7 @@ from crash_tools import environment
 from vin_batch.errors import ExitCode
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'vin_batch[ray]'")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SAMPLES = Path(__file__).parents[2] / "sample_cards"
 
@@ -23,7 +23,7 @@ SAMPLES = Path(__file__).parents[2] / "sample_cards"
 def vin_batch(*arguments: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [sys.executable, "-m", "vin_batch", *arguments],
-        env=environment(**RAY_SETTINGS), capture_output=True, text=True, timeout=380, check=False,
+        env=environment(**RAY_SETTINGS), capture_output=True, text=True, timeout=800, check=False,
     )  # fmt: skip
     assert done.returncode in {ExitCode.DONE, ExitCode.FINISHED_WITH_FAILURES}, done.stderr
     return done

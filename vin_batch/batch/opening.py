@@ -275,6 +275,7 @@ def _session(config: RunConfig) -> dict[str, Any]:
         "engine": config.engine,
         "slice": config.slice,
         "workers": config.workers,
-        "cores": default_workers(),
+        # Each process that works on a cluster has a core of its own there.
+        "cores": 1 if config.engine == "ray" else default_workers(),
         "versions": versions(),
     }

@@ -19,7 +19,7 @@ from vin_batch.batch.answers import ClassifyingWorkers, WorkerInference
 from vin_batch.batch.atomic import any_disk_error, file_mode
 from vin_batch.batch.host import host_name
 from vin_batch.batch.isolation import PATIENCE
-from vin_batch.batch.ledger import is_valid
+from vin_batch.batch.ledger import is_valid, load_run
 from vin_batch.batch.loop import Reader, ShardLoop, Workers
 from vin_batch.batch.opening import OpenRun
 from vin_batch.batch.plan import Plan, shard_digest
@@ -142,6 +142,8 @@ class _LatePublisher(Publisher):
     def publish(
         self, shard: int, cards: Sequence[CardRef], readings: Sequence[Reading], evidence: Evidence
     ) -> Receipt:
+        if load_run(self.run).run_id != self.run_id:
+            raise DiskError(f"{self.run.root} holds another run by now", SHARED)
         present = load_receipt(self.run, shard)
         if (
             present is not None

@@ -15,6 +15,7 @@ from vin_batch._version import __version__
 from vin_batch.archive import ListingChangedError, stamp_card
 from vin_batch.batch.atomic import TMP_SUFFIX, current_mode, write_atomic
 from vin_batch.batch.engine import Assignment
+from vin_batch.batch.host import versions
 from vin_batch.batch.loop import POLL, SILENCE, ShardProgress
 from vin_batch.batch.plan import shard_digest
 from vin_batch.batch.receipts import Receipt
@@ -94,8 +95,10 @@ class RayEngine:
                 most=config.workers,
             )
             try:
-                crew.census()
-                crew.inspect()
+                # What lasts long here holds nothing that need be kept.
+                with assignment.signals.raising():
+                    crew.census()
+                    crew.inspect()
                 logger.info(
                     "shards to read: %d, with %s on %d cores of %d nodes",
                     len(assignment.todo), config.inference, crew.cores, len(crew.nodes),
@@ -219,6 +222,7 @@ def _recipe(assignment: Assignment, token: str, device: str) -> Recipe:
         methods=assignment.methods,
         device=device,
         version=__version__,
+        libraries=versions(),
         landmark=_landmark(assignment),
         permissions=current_mode(),
     )

@@ -9,10 +9,12 @@ from typing import Final
 
 from vin_batch._version import __version__
 from vin_batch.archive import ListingChangedError, stamp_card
-from vin_batch.batch.host import host_name
+from vin_batch.batch.host import host_name, versions
 from vin_batch.batch.share import look_afresh
+from vin_batch.classifier.choice import LITERT
 from vin_batch.classifier.model_card import ModelCard, default_model_directory, load_model_card
 from vin_batch.cluster.messages import Recipe, Refused, refusal
+from vin_batch.config import RunConfig
 from vin_batch.errors import ArchiveError, DiskError, ModelError, UsageError, VinBatchError
 
 LOOKS: Final = 4
@@ -33,6 +35,7 @@ def inspect(recipe: Recipe) -> Refused | None:
     """
     try:
         require_version(recipe.version)
+        require_libraries(recipe)
         require_shared(recipe)
         require_archive(recipe)
     except VinBatchError as error:
@@ -51,6 +54,33 @@ def require_version(version: str) -> None:
             f"it has vin_batch {__version__}, and the driver {version}",
             f"Install vin_batch {version} on every node.",
         )
+
+
+def require_libraries(recipe: Recipe) -> None:
+    """Refuse other versions of what reads: one run must not depend on where a card was read.
+
+    Raises:
+        UsageError: Some differ; the message has both versions.
+    """
+    here = versions()
+    differences = [
+        f"{name} {here.get(name, 'absent')} instead of {recipe.libraries.get(name, 'absent')}"
+        for name in reading_libraries(recipe.config)
+        if here.get(name) != recipe.libraries.get(name)
+    ]
+    if differences:
+        raise UsageError(
+            f"it has {', '.join(differences)}",
+            "Install the same versions on every node, best from one list: `pip freeze` of the "
+            "driver.",
+        )
+
+
+def reading_libraries(config: RunConfig) -> tuple[str, ...]:
+    """Distributions on which the readings of a run may depend."""
+    network = ("ai-edge-litert",) if config.inference == LITERT else ("tensorflow", "keras")
+    second = () if config.second_reader == "off" else ("rapidocr", "onnxruntime")
+    return ("opencv-python-headless", "numpy", "vininfo", *network, *second)
 
 
 def require_shared(recipe: Recipe) -> None:

@@ -30,6 +30,7 @@ class Recipe:
         methods: How cards are read.
         device: ``cpu`` or ``gpu``.
         version: Of this package, on the driver.
+        libraries: Versions of others there.
         landmark: A card that the driver sees as the plan has it; None where it sees none.
         permissions: Of new files.
     """
@@ -43,6 +44,7 @@ class Recipe:
     methods: Methods
     device: str
     version: str
+    libraries: Mapping[str, str]
     landmark: CardRef | None
     permissions: int
 
