@@ -13,14 +13,14 @@ from batch_fakes import fake_tools, make_model
 from vin_batch.archive import ArchiveRoot, open_archive
 from vin_batch.batch.job import JobOutcome, JobTools
 from vin_batch.batch.ledger import load_run, readings_digest, save_run, tally
-from vin_batch.batch.opening import open_run, prepare_directory, prepare_locked
+from vin_batch.batch.opening import OpenRun, open_run, prepare_directory, prepare_locked
 from vin_batch.batch.pack import ShardTask, pack_shard
 from vin_batch.batch.plan import Selection
 from vin_batch.batch.publish import Publisher, pack_evidence
 from vin_batch.batch.receipts import iter_receipts
 from vin_batch.batch.rundir import RunDir
 from vin_batch.batch.score import score
-from vin_batch.classifier.model_card import load_model_card
+from vin_batch.classifier.model_card import ModelCard, load_model_card
 from vin_batch.config import RunConfig
 from vin_batch.nightly.catalogue import CatalogueRow, open_catalogue, table_to_rows
 from vin_batch.nightly.exporters import exporters_of
@@ -73,11 +73,7 @@ def inline_run(
     config: RunConfig, tools: JobTools, selection: Selection | None = None
 ) -> JobOutcome:
     """What ``run_job`` leaves, made in this process: starting workers takes seconds."""
-    run = RunDir(config.output)
-    prepare_directory(run)
-    prepare_locked(run)
-    card = load_model_card(config.model)
-    opened = open_run(config, card, (), lambda: None, selection=selection)
+    run, card, opened = begin(config, selection)
     publisher = Publisher(run, opened.record.run_id, card.model_id, "inline")
     reader, judge = tools.open_classifier(card, "cpu"), tools.bind_judge(card.policy)
     todo = [shard for shard in range(opened.plan.shards) if shard not in opened.done]
@@ -91,9 +87,23 @@ def inline_run(
         publisher.publish(shard, cards, scored.readings, evidence)
     for finish in tools.finishers:
         finish(run.root)
+    return end(run, len(todo))
+
+
+def begin(config: RunConfig, selection: Selection | None) -> tuple[RunDir, ModelCard, OpenRun]:
+    """A run of which nothing is read yet, or its rest."""
+    run = RunDir(config.output)
+    prepare_directory(run)
+    prepare_locked(run)
+    card = load_model_card(config.model)
+    return run, card, open_run(config, card, (), lambda: None, selection=selection)
+
+
+def end(run: RunDir, worked: int) -> JobOutcome:
+    """Note that everything was written."""
     record = replace(load_run(run), outputs_digest=readings_digest(run))
     save_run(run, record)
-    return JobOutcome(run, record, tally(iter_receipts(run)), len(todo))
+    return JobOutcome(run, record, tally(iter_receipts(run)), worked)
 
 
 def night(

@@ -20,20 +20,16 @@ import pytest
 
 from batch_fakes import fake_tools
 from finished_run import TIMINGS, reading
-from night_fakes import night_config
+from night_fakes import begin, end, night_config
 from vin_batch.archive import ArchiveRoot, FileStamp, Listing, WalkTotals
 from vin_batch.archive.names import listing_digest
 from vin_batch.batch.changes import card_stamps_digest
 from vin_batch.batch.host import resident_bytes
 from vin_batch.batch.job import JobOutcome, JobTools
-from vin_batch.batch.ledger import load_run, readings_digest, save_run, tally
-from vin_batch.batch.opening import open_run, prepare_directory, prepare_locked
 from vin_batch.batch.plan import Selection, shard_digest
 from vin_batch.batch.publish import Evidence, Publisher
 from vin_batch.batch.readings_schema import readings_to_table, serialise
-from vin_batch.batch.receipts import ShardState, encode_digests, iter_receipts, save_receipt
-from vin_batch.batch.rundir import RunDir
-from vin_batch.classifier.model_card import load_model_card
+from vin_batch.batch.receipts import ShardState, encode_digests, save_receipt
 from vin_batch.config import RunConfig
 from vin_batch.nightly import looking
 from vin_batch.nightly.night import NightTools, run_night
@@ -49,11 +45,7 @@ def fabricated_run(
     config: RunConfig, tools: JobTools, selection: Selection | None = None
 ) -> JobOutcome:
     """A run in which every card has the same reading, but for its id."""
-    run = RunDir(config.output)
-    prepare_directory(run)
-    prepare_locked(run)
-    card = load_model_card(config.model)
-    opened = open_run(config, card, (), lambda: None, selection=selection)
+    run, card, opened = begin(config, selection)
     model_id, run_id = card.model_id, opened.record.run_id
     publisher = Publisher(run, run_id, model_id, "none")
     template = readings_to_table([reading("x")] * config.shard_size, model_id, run_id)
@@ -76,9 +68,7 @@ def fabricated_run(
             statuses={"accepted": len(cards)},
         )  # fmt: skip
         save_receipt(run, receipt)
-    record = replace(load_run(run), outputs_digest=readings_digest(run))
-    save_run(run, record)
-    return JobOutcome(run, record, tally(iter_receipts(run)), opened.plan.shards)
+    return end(run, opened.plan.shards)
 
 
 def _evidence(cards: int) -> Evidence:

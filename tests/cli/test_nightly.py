@@ -209,5 +209,11 @@ def test_annotated_configuration_has_the_defaults(tmp_path: Path) -> None:
     assert load_night_config(bare, {}) == shipped
     commented = text.replace("# max_", "max_").replace("# keep_", "keep_")
     commented = commented.replace("# complete_", "complete_").replace("# busy_", "busy_")
+    for name in ("[[export]]", "name", "to", "schema", "retries", "directory", "delimiter"):
+        commented = commented.replace(f"\n# {name}", f"\n{name}")
     bare.write_text(commented)
+    targets = load_night_config(bare, {}).exports
+    assert [(t.name, t.kind) for t in targets] == [
+        ("register", "postgresql"), ("duckdb", "duckdb"), ("package", "package"),
+    ]  # fmt: skip
     assert load_night_config(bare, {}).keep_nights == 30
