@@ -48,7 +48,7 @@ def test_every_step_once_and_in_order(recorder: Path) -> None:
     assert status == 0
     assert [call.split()[0] for call in calls] == [
         *["train"] * 4, "average-models", *["train"] * 2, "average-models", "train",
-        "train-second-reader",
+        "export-engine", "train-second-reader",
     ]  # fmt: skip
     assert "--start" not in calls[0]
     assert calls[3] == (
@@ -71,4 +71,4 @@ def test_goes_on_where_it_ended(recorder: Path) -> None:
     assert status == 0
     assert calls[0].startswith("average-models 2 4")
     assert "-o 5" in calls[1]
-    assert len(calls) == 6
+    assert len(calls) == 7
