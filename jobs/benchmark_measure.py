@@ -16,7 +16,14 @@ import numpy as np
 from benchmark_archive import card_folders
 from benchmark_loops import Cost, PlainProcesses, in_this_process, timed
 from benchmark_run import watch_run
-from benchmark_stages import PixelsStage, judge_cards, pack_cards, publish_cards, status_cost
+from benchmark_stages import (
+    PixelsStage,
+    command_cost,
+    judge_cards,
+    pack_cards,
+    publish_cards,
+    status_cost,
+)
 from benchmark_table import Results
 
 from vin_batch.classifier.model_card import load_model_card
@@ -214,13 +221,8 @@ def measure_packs(bench: Bench) -> None:
         bench.results.notes.append("packs: this version has no command pack.")
         return
     out = bench.scratch / "packs"
-    command = [sys.executable, "-m", "vin_batch", "pack", str(bench.main_archive), str(out)]
-
-    def pack() -> int:
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        return bench.cards
-
-    bench.results.add("vin-batch pack", timed(pack))
+    packing = command_cost(bench.cards, "pack", str(bench.main_archive), str(out))
+    bench.results.add("vin-batch pack", packing)
     _whole_run(bench, "vin-batch run, from packs", out, bench.scratch / "run_packs")
 
 

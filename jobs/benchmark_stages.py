@@ -125,9 +125,14 @@ def publish_cards(
 
 def status_cost(run_dir: Path) -> Cost:
     """Cost of ``vin-batch status`` as a command."""
+    return command_cost(1, "status", str(run_dir))
+
+
+def command_cost(items: int, *arguments: str) -> Cost:
+    """Cost of a ``vin-batch`` command and its children, for so many items."""
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [sys.executable, "-m", "vin_batch", "status", str(run_dir)]
+    command = [sys.executable, "-m", "vin_batch", *arguments]
     subprocess.run(command, check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Cost(1, time.perf_counter() - began, cpu)
+    return Cost(items, time.perf_counter() - began, cpu)

@@ -34,8 +34,12 @@ def targets_of(results: Results, cores: int) -> list[Target]:
         bare = results.ratio(stage, f"{suffix}: read + our preprocessing, {width}", by_cpu=True)
         pixels.append(Target(f"pixels stage / bare loop of the same, {suffix}", 0.8, bare))
     slope = run.get("slope")
+    walks = "walk, ours", "walk, bare os.scandir"
     return [
-        Target("walk / bare os.scandir", 0.6, results.ratio("walk, ours", "walk, bare os.scandir")),
+        Target("walk / bare os.scandir, rate", 0.6, results.ratio(*walks)),
+        Target(
+            "walk / bare os.scandir, by processor time", 0.6, results.ratio(*walks, by_cpu=True)
+        ),
         *pixels,
         Target("whole command / what the single stages allow", 0.8, end_to_end(results, cores)),
         *_against_scripts(results),
