@@ -31,6 +31,7 @@ def plan(cards: int, document: Mapping[str, Any]) -> str:
     lines = [
         f"{cards:,} cards, {BOXES * cards:,} files; measured with {facts_name(facts)} crops on",
         f"{about['cpu']}, {about['cores']} cores, revision {about['revision']}, {about['at']}",
+        f"load average {about['load_before']} before (only an idle machine says what it can)",
         "",
         *_disks(cards, facts, document["measured"]),
         *_time(cards, about, facts, document["measured"]),
