@@ -357,7 +357,7 @@ def watched_gpu() -> Iterator[list[float]]:
 def load_images(path: Path | None) -> tuple[Images, str]:
     """Images ``uint8[n, 28, 28]``, and where they come from."""
     if path is not None:
-        return np.load(path), f"of {path}"
+        return np.load(path, allow_pickle=False), f"of {path}"
     with suppress(ImportError):
         return _drawn(), "drawn by vin_batch"
     rng = np.random.default_rng(7)

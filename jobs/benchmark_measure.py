@@ -177,7 +177,7 @@ def measure_rules(bench: Bench) -> None:
         bench.results.notes.append("rules: not measured, they need the stage classifier before.")
         return
     pack = pack_cards(bench.main_archive, NETWORK_CARDS)
-    log_probs = np.load(answers).reshape(len(pack.card_ids), 17, -1)
+    log_probs = np.load(answers, allow_pickle=False).reshape(len(pack.card_ids), 17, -1)
     costs, readings = judge_cards(load_model_card(bench.model), pack, log_probs, bench.rounds)
     for cost in costs:
         bench.results.add("VIN rules", cost)

@@ -59,7 +59,7 @@ def main() -> int:
 
 def measure_classifier(args: argparse.Namespace) -> dict[str, list[Cost]]:
     """Costs per image by engine and batch, rounds interleaved."""
-    images = np.load(args.images)
+    images = np.load(args.images, allow_pickle=False)
     card = load_model_card(args.model)
     ways = dict(_ways(card, images))
     if args.log_probs:

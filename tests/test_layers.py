@@ -193,6 +193,10 @@ def constant(call: ast.Call, place: int, keyword: str) -> object:
     return given.value if isinstance(given, ast.Constant) else None
 
 
+def has_keyword(call: ast.Call, name: str) -> bool:
+    return any(keyword.arg == name for keyword in call.keywords)
+
+
 def forks(source: Source) -> Iterator[str]:
     """Uses of fork: named, chosen as a start method, or the default of a pool."""
     for name, line in imported(source):
@@ -205,7 +209,8 @@ def forks(source: Source) -> Iterator[str]:
             name in FORKING
             or (last in {"get_context", "set_start_method"} and chosen in {None, "fork"})
             or name in {"multiprocessing.Process", "multiprocessing.Pool"}
-            or (name.startswith("concurrent.futures") and last == "ProcessPoolExecutor")
+            # A context that it is given is judged where it is made.
+            or (last == "ProcessPoolExecutor" and not has_keyword(call, "mp_context"))
             or (last == "Parallel" and constant(call, 1, "backend") == "multiprocessing")
         ):
             yield f"{call.lineno}: {name}"
@@ -218,10 +223,11 @@ def pickles(source: Source) -> Iterator[str]:
             yield f"{line}: {name}"
     for name, call in calls(source):
         last = name.rpartition(".")[2]
-        flag = constant(call, 2, "allow_pickle")
+        is_numpy_load = name in {"np.load", "numpy.load"}
+        flag = constant(call, 2 if is_numpy_load else len(call.args), "allow_pickle")
         if (
             flag is True
-            or (name in {"np.load", "numpy.load"} and flag is not False)
+            or (is_numpy_load and flag is not False)
             or name in {"joblib.load", "joblib.dump"}
             or last in {"read_pickle", "to_pickle"}
             or (last == "load_model" and constant(call, 3, "safe_mode") is False)

@@ -104,7 +104,7 @@ def digest_of_readings() -> str:
 
 def test_readings_do_not_depend_on_the_vector_units_of_the_processor() -> None:
     """NumPy sorts and computes by other code where wider registers are; ties must not show."""
-    found = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])  # type: ignore[call-overload]
+    found = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
     if not found:
         pytest.skip("this processor has no more than NumPy's baseline")
     here = Path(__file__).parent
