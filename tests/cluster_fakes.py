@@ -86,7 +86,7 @@ class RayCluster:
 def ray_cluster(nodes: int) -> Iterator[RayCluster]:
     """A cluster for the length of a block."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment(**RAY_SETTINGS).items():
+        for name, value in environment(RAY_AUTH_MODE="disabled", **RAY_SETTINGS).items():
             patch.setenv(name, value)
         cluster = RayCluster()
         try:

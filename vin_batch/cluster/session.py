@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import logging
 import os
+import secrets
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from types import ModuleType
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 DIAL: Final = 5.0
 """Seconds for a connection to the head node."""
+AUTH_MODE: Final = "RAY_AUTH_MODE"
+AUTH_TOKEN: Final = "RAY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
 INSTALL: Final = "Install it on every node: pip install 'vin_batch[ray]'."
 NO_CLUSTER: Final = (
     "Start one (`ray start --head` on one node, `ray start --address=HEAD:6379` on the others, or "
@@ -61,7 +64,8 @@ def import_ray() -> ModuleType:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
-        import ray  # noqa: PLC0415 - comes with an extra
+        with _records_as_they_were():
+            import ray  # noqa: PLC0415 - comes with an extra
     except ImportError as error:
         raise UsageError(f"--engine ray needs Ray: {error}", INSTALL) from None
     return ray
@@ -78,8 +82,10 @@ class RaySession:
     """
 
     def __init__(self, config: RunConfig) -> None:
-        self.ray: Any = import_ray()
         self._address = config.ray_address
+        if self._address == "local":
+            _close_to_others()
+        self.ray: Any = import_ray()
         self._cores = min(config.workers, default_workers())
         self._stack: ExitStack | None = None
 
@@ -94,11 +100,12 @@ class RaySession:
         if ":" in self._address:
             _dial(self._address)
         with ExitStack() as stack:
-            stack.enter_context(_quiet())
+            relays = stack.enter_context(_quiet())
             stack.callback(self.ray.shutdown)
             try:
-                with _signals_kept():
+                with _signals_kept(), _records_as_they_were():
                     self._init()
+                relays()
             except (OSError, RuntimeError, ValueError, self.ray.exceptions.RayError) as error:
                 raise NoClusterError(
                     f"no Ray cluster at {self._address}: {_first_line(error)}", NO_CLUSTER
@@ -173,16 +180,46 @@ class _Lines(io.TextIOBase):
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    rays = logging.getLogger("ray")
-    before = rays.handlers[:], rays.propagate, rays.level
-    rays.handlers, rays.propagate = [_Relay()], False
+def _quiet() -> Iterator[Callable[[], None]]:
+    """Keep Ray's own words out of stdout and stderr.
+
+    Yields:
+        What does so again, to be called once Ray has changed its loggers.
+    """
+    loggers = [logging.getLogger(name) for name in ("ray", "ray._private")]
+    before = [(each, each.handlers[:], each.propagate, each.level) for each in loggers]
+
+    def relay() -> None:
+        for each in loggers:
+            each.handlers, each.propagate = [_Relay()], False
+
+    relay()
     try:
         with redirect_stdout(_Lines()):
-            yield
+            yield relay
     finally:
-        rays.handlers, rays.propagate = before[:2]
-        rays.setLevel(before[2])
+        for each, handlers, propagate, level in before:
+            each.handlers, each.propagate = handlers, propagate
+            each.setLevel(level)
+
+
+@contextmanager
+def _records_as_they_were() -> Iterator[None]:
+    """Undo what Ray does to every log record of the process: a field more in our JSON."""
+    factory = logging.getLogRecordFactory()
+    try:
+        yield
+    finally:
+        logging.setLogRecordFactory(factory)
+
+
+def _close_to_others() -> None:
+    """Give a cluster of this machine alone a password that nobody else knows.
+
+    Ray would write one into the home of the user. It reads these variables when it is loaded.
+    """
+    if not {AUTH_MODE, AUTH_TOKEN, f"{AUTH_TOKEN}_PATH"} & set(os.environ):
+        os.environ[AUTH_MODE], os.environ[AUTH_TOKEN] = "token", secrets.token_hex(32)
 
 
 @contextmanager
