@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import resource
+import statistics
 import sys
 import tempfile
 import time
@@ -56,7 +58,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--to", required=True, help="address of a scratch database")
     parser.add_argument("--cards", type=int, default=200_000)
-    parser.add_argument("--rounds", type=int, default=1, help="the fastest of each counts")
+    parser.add_argument("--rounds", type=int, default=1, help="in turns; odd numbers are best")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="vin_batch_benchmark_") as folder:
         run = make_run(Path(folder) / "run", args.cards)
@@ -68,23 +70,30 @@ def main() -> int:
                 times = [_measure(connection, args.to, run, package) for _ in range(args.rounds)]
             finally:
                 _drop(connection)
-    plain, loaded = (min(column) for column in zip(*times, strict=True))
+    for round_, (plain, loaded, client) in enumerate(times, start=1):
+        print(f"round {round_}: plain {plain:.2f} s, load {loaded:.2f} s (client {client:.2f} s of "
+              f"processors), ratio {loaded / plain:.2f}")  # fmt: skip
+    plain, loaded = (min(time[n] for time in times) for n in (0, 1))
+    median = statistics.median(loaded / plain for plain, loaded, _ in times)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"plain COPY of the CSV:  {plain:.1f} s")
-    print(f"load, exactly once:     {loaded:.1f} s, {args.cards / loaded:.0f} cards/s")
-    print(f"ratio {loaded / plain:.2f}; peak memory of this process {peak:.0f} MB")
+    print(f"fastest: plain COPY of the CSV {plain:.2f} s; load, exactly once {loaded:.2f} s, "
+          f"{args.cards / loaded:.0f} cards/s")  # fmt: skip
+    print(f"ratio of the fastest {loaded / plain:.2f}, median of the ratios {median:.2f}; peak "
+          f"memory of this process {peak:.0f} MB; load of the machine {os.getloadavg()[0]:.1f} on "
+          f"{os.cpu_count()} processors")  # fmt: skip
     return 0
 
 
 def _measure(
     connection: psycopg.Connection[tuple[object, ...]], dsn: str, run: RunDir, package: Path
-) -> tuple[float, float]:
+) -> tuple[float, float, float]:
     _drop(connection)
     plain = _seconds(lambda: _plain_copy(connection, package))
     destination = Destination(dsn, SCHEMAS[0])
     init(destination)
+    used = time.process_time()
     loaded = _seconds(lambda: export_postgres(run.root, destination, LoadOptions(attempts=1)))
-    return plain, loaded
+    return plain, loaded, time.process_time() - used
 
 
 def _plain_copy(connection: psycopg.Connection[tuple[object, ...]], package: Path) -> None:
