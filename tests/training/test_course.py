@@ -152,6 +152,26 @@ def plan_of(fit: ModuleType, **changes: object) -> TrainingPlan:
     return replace(small_plan, **changes)  # type: ignore[arg-type]
 
 
+def test_teachers_asked_for_teach(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vin_batch.training import course
+
+    asked: list[dict[str, object]] = []
+
+    def train(*_: object, **settings: object) -> None:
+        asked.append(settings)
+        raise UsageError("far enough")
+
+    monkeypatch.setattr(course, "train", train)
+    command = ["train", "--data", str(data), "-o", str(tmp_path / "out"), "--distillation", "0.4"]
+    first = make_model(tmp_path / "first")
+    for flags in (["--teach-second-reader"], ["--teacher", str(first)]):
+        assert main([*command, *flags]) == ExitCode.USAGE
+    assert [bool(each["second_reader"]) for each in asked] == [True, False]
+    assert [each["teachers"] for each in asked] == [[], [load_model_card(first)]]
+
+
 def interrupt_before(number: int, seed: int) -> Callable[..., ImagePool]:
     def draw(bank: GlyphBank, count: int, pool_seed: int, workers: int) -> ImagePool:
         if pool_seed == seed + number:
@@ -307,6 +327,10 @@ def both_halves(packs: list[GlyphPack]) -> int:
         (["--pools", "0"], "must be positive"),
         (["--cards", "0"], "1 or more"),
         (["--workers", "0"], "1 or more"),
+        (
+            ["--teacher", "{base}", "--teach-second-reader", "--distillation", "0.4"],
+            "exclude each other",
+        ),
         (["--config", "{base}/nowhere.toml"], "cannot read"),
         (["--config", "{base}/broken.toml"], "cannot read"),
         (["--config", "{base}/odd.toml"], "unknown keys in [train]: patience"),

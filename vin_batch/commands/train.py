@@ -139,7 +139,10 @@ def execute(args: argparse.Namespace) -> ExitCode:
         work = args.work or args.out.parent / f".{args.out.name}-work"
         start = load_model_card(args.start) if args.start else None
         teachers = [load_model_card(directory) for directory in args.teacher]
-        course.train(data, alphabet, _plan(args), args.out, work, start=start, teachers=teachers)
+        course.train(
+            data, alphabet, plan, args.out, work,
+            start=start, teachers=teachers, second_reader=args.teach_second_reader,
+        )  # fmt: skip
     course.calibrate(args.out, data, CALIBRATION_CARDS * args.cards, args.workers)
     found = evaluate_model(args.out, data, args.cards, args.workers)
     publish.update_card(args.out, metrics=found.metrics())
@@ -178,6 +181,8 @@ def _plan(args: argparse.Namespace) -> TrainingPlan:
             "a teacher needs a distillation above 0, and a distillation a teacher",
             "Give --distillation with --teacher or --teach-second-reader.",
         )
+    if args.teacher and args.teach_second_reader:
+        raise UsageError("--teacher and --teach-second-reader exclude each other", "Give one.")
     return plan
 
 
