@@ -184,11 +184,13 @@ def _show_pool(
     shown = model.fit(
         Batches(pool.images, targets, order), epochs=plan.passes, verbose=0, callbacks=callbacks
     ).history
+    rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
     return {
         "images": len(pool.images) * plan.passes,
         "loss": round(float(shown["loss"][-1]), 5),
         "accuracy": round(float(shown["accuracy"][-1]), 5),
-        "learning_rate": float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)),
+        # Seventeen digits in a row would look like a VIN to whoever keeps logs clean of them.
+        "learning_rate": float(f"{rate:.6g}"),
     }
 
 
