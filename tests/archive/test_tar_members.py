@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vin_batch.archive.pack_index import index_members
-from vin_batch.archive.tar_members import Kind, ReadAt, TarError, members
+from vin_batch.archive.tar_members import Kind, ReadAt, TarError, members, plain_files
 
 components = (
     st.binary(min_size=1, max_size=70)
@@ -79,6 +79,35 @@ def test_damage_is_an_error_or_stays_inside(
         assert all(not m.name.startswith(b"/") and b".." not in m.name.split(b"/") for m in found)
 
 
+@given(
+    st.lists(st.tuples(components, st.binary(max_size=1200)), max_size=6),
+    st.sampled_from(FORMATS),
+    st.sampled_from([b"", b"card", b"box/card"]),
+    st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=1),
+)
+def test_the_quick_way_agrees_with_the_other(
+    files: list[tuple[bytes, bytes]], form: int, folder: bytes, changes: list[tuple[int, int]]
+) -> None:
+    prefix = folder + b"/" if folder else b""
+    data = tar_of([(prefix + name, content) for name, content in files], form)
+    whole = list(members(reading(data), 0, len(data)))
+    span = bytearray(data[: whole[-1].end if whole else 0])
+    for place, value in changes if span else []:
+        span[place % len(span)] = value
+    quick = plain_files(bytes(span), prefix)
+    try:
+        found = list(members(reading(bytes(span)), 0, len(span)))
+    except TarError:
+        assert quick is None
+        return
+    if quick is not None:
+        assert quick == {m.name.removeprefix(prefix): (m.data, m.size) for m in found}
+        assert all(m.kind is Kind.FILE for m in found)
+    elif form == tarfile.USTAR_FORMAT and not changes:
+        names = [name for name, _ in files]
+        assert len(set(names)) < len(names) or any(len(prefix + name) > 99 for name in names)
+
+
 def test_large_sizes_are_read_in_base_256() -> None:
     info = tarfile.TarInfo("c/01.png")
     info.size = 9 * 2**30
@@ -124,7 +153,7 @@ def test_links_and_hidden_folders_are_counted_and_left_out() -> None:
 
 MEMBER_BYTES = 1536
 """A header and 600 bytes in two blocks."""
-SPOILED = {
+SPOILED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "no mark": (lambda data: data[:MEMBER_BYTES], "torn: the mark at its end is missing"),
     "half a mark": (lambda data: data[: MEMBER_BYTES + 512], "torn"),
     "two in one": (lambda data: data + data, "something behind its end"),

@@ -52,10 +52,11 @@ def cloud(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return server
 
 
-def vin_batch(*arguments: object) -> subprocess.CompletedProcess[str]:
+def vin_batch(*arguments: object, crash: str = "") -> subprocess.CompletedProcess[str]:
+    aws = {name: os.environ[name] for name in os.environ if "AWS" in name}
     return subprocess.run(
         [sys.executable, "-m", "vin_batch", *map(str, arguments)],
-        env=environment() | {name: os.environ[name] for name in os.environ if "AWS" in name},
+        env=environment() | aws | ({"VIN_BATCH_CRASH_AT": crash} if crash else {}),
         capture_output=True,
         text=True,
         check=False,
@@ -128,3 +129,17 @@ def test_pack_and_check_through_the_command(tmp_path: Path) -> None:
     assert checked.returncode == 7
     assert checked.stdout.startswith(f"damaged: {tar}: it has ")
     assert vin_batch("pack", folder).returncode == 2
+
+
+def test_packing_goes_on_after_a_kill(tmp_path: Path) -> None:
+    folder = make_archive(tmp_path / "archive", 6)
+    pack_archive(open_folders(folder), tmp_path / "undisturbed", 2, lambda cards: None)
+    arguments = ("pack", folder, tmp_path / "packs", "--cards", 2)
+    for point in ("pack:written:2", "pack:renamed:1"):
+        assert vin_batch(*arguments, crash=point).returncode == 137
+    assert vin_batch(*arguments).returncode == 0
+    made, undisturbed = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        for name in ("packs", "undisturbed")
+    )
+    assert made == undisturbed

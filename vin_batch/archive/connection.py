@@ -78,7 +78,7 @@ class Connection:
         text = quote(text) if self._quoted else text
         return f"{self._base}/{text}" if text else self._base
 
-    def list(self, relative: bytes) -> list[Entry]:
+    def entries(self, relative: bytes) -> list[Entry]:
         """What a folder holds.
 
         Raises:
@@ -179,7 +179,7 @@ def require_listable(root: RemoteRoot) -> None:
         UsageError: What reaches it is not installed or does not know the URL.
     """
     try:
-        found = Connection(root).list(b"")
+        found = Connection(root).entries(b"")
     except FileNotFoundError:
         raise ArchiveError(f"archive {root.url} does not exist", "Check the URL.") from None
     except NotADirectoryError:

@@ -58,6 +58,12 @@ def is_image_name(name: bytes) -> bool:
     return bool(dot and stem) and suffix.lower() in IMAGE_SUFFIXES
 
 
+@lru_cache(maxsize=REMEMBERED_NAMES)
+def is_visible_image(name: bytes) -> bool:
+    """Tell whether a file of this name is taken for an image; see ``visible_image``."""
+    return is_image_name(name) and not is_hidden(name)
+
+
 def visible_image(entry: str) -> bytes | None:
     """Name of a directory entry in bytes, where it is that of a visible image.
 

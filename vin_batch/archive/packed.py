@@ -22,14 +22,13 @@ from vin_batch.archive.card_files import (
     unreadable,
 )
 from vin_batch.archive.names import (
-    is_hidden,
-    is_image_name,
+    is_visible_image,
     lay_out,
     listing_digest,
     pack_base,
     relative_path,
 )
-from vin_batch.archive.tar_members import Kind, Member, ReadAt, TarError, members
+from vin_batch.archive.tar_members import Kind, Member, ReadAt, TarError, members, plain_files
 from vin_batch.archive.windows import windowed
 from vin_batch.records import CardRef, Place
 
@@ -67,9 +66,16 @@ class PackBytes(Protocol):
         ...
 
 
+class _Image(NamedTuple):
+    """Where an image lies in its pack; the size is None where nobody gives its bytes."""
+
+    data: int
+    size: int | None
+
+
 class _Found(NamedTuple):
     read: ReadAt
-    images: dict[bytes, Member]
+    images: dict[bytes, _Image]
     state: PackState
 
 
@@ -121,6 +127,8 @@ def _find(packs: PackBytes, ref: CardRef, place: Place) -> _Found:
     end = place.offset + place.length
     if end > state.size:
         raise TarError("it is shorter than it was")
+    folder = inner_path(relative_path(ref), place.pack)
+    prefix = folder + b"/" if folder else b""
     span = b""
     if place.length <= MAX_SPAN_BYTES:
         span = packs.read(place.pack, place.offset, place.length)
@@ -133,11 +141,19 @@ def _find(packs: PackBytes, ref: CardRef, place: Place) -> _Found:
         return packs.read(place.pack, offset, length)
 
     read = within if span else windowed(direct, end)
-    folder = inner_path(relative_path(ref), place.pack)
-    images = _images(members(read, place.offset, end), folder)
+    images = _plain_images(span, prefix, place.offset)
+    if images is None:
+        images = _images(members(read, place.offset, end), prefix)
     if listing_digest(images) != ref.digest:
         raise TarError("it holds other files")
     return _Found(read, images, state)
+
+
+def _plain_images(span: bytes, prefix: bytes, offset: int) -> dict[bytes, _Image] | None:
+    files = plain_files(span, prefix) if span else None
+    if files is None or not all(map(is_visible_image, files)):
+        return None
+    return {name: _Image(offset + begin, size) for name, (begin, size) in files.items()}
 
 
 def inner_path(path: bytes, pack: bytes) -> bytes:
@@ -146,36 +162,35 @@ def inner_path(path: bytes, pack: bytes) -> bytes:
     return path.removeprefix(base).removeprefix(b"/") if base else path
 
 
-def _images(found: Iterator[Member], folder: bytes) -> dict[bytes, Member]:
-    prefix = folder + b"/" if folder else b""
-    images: dict[bytes, Member] = {}
+def _images(found: Iterator[Member], prefix: bytes) -> dict[bytes, _Image]:
+    images: dict[bytes, _Image] = {}
     for member in found:
         name = member.name.removeprefix(prefix)
         if (
             (len(name) < len(member.name) or not prefix)
             and b"/" not in name
             and member.kind in {Kind.FILE, Kind.SPECIAL}
-            and is_image_name(name)
-            and not is_hidden(name)
+            and is_visible_image(name)
         ):
             if name in images:
                 raise TarError("it holds a file twice")
-            images[name] = member
+            size = member.size if member.kind is Kind.FILE else None
+            images[name] = _Image(member.data, size)
     return images
 
 
-def _stamp(card: _Found, name: bytes, member: Member) -> FileStamp:
-    return FileStamp(name, member.size, card.state.mtime_ns, card.state.tag)
+def _stamp(card: _Found, name: bytes, image: _Image) -> FileStamp:
+    return FileStamp(name, image.size or 0, card.state.mtime_ns, card.state.tag)
 
 
-def _box(card: _Found, name: bytes, member: Member) -> BoxFile:
-    stamp = _stamp(card, name, member)
-    if member.kind is Kind.SPECIAL:
+def _box(card: _Found, name: bytes, image: _Image) -> BoxFile:
+    stamp = _stamp(card, name, image)
+    if image.size is None:
         return unreadable(stamp)
-    if member.size > MAX_FILE_BYTES:
+    if image.size > MAX_FILE_BYTES:
         return oversized(stamp)
     try:
-        data = card.read(member.data, member.size)
+        data = card.read(image.data, image.size)
     except OSError:
         return unreadable(stamp)
-    return file_of(data, stamp) if len(data) == member.size else unreadable(stamp)
+    return file_of(data, stamp) if len(data) == image.size else unreadable(stamp)

@@ -89,7 +89,7 @@ class RemoteTree:
 
     def listing(self, relative: bytes) -> RemoteListing:
         """List one folder."""
-        return _sorted_in(self._connection.list(relative))
+        return _sorted_in(self._connection.entries(relative))
 
     def read(self, ref: CardRef) -> CardFiles:
         """Read a card, and begin to read those that are expected after it."""
@@ -200,7 +200,7 @@ class _Visit:
         while left:
             here = left.pop()
             try:
-                listing = _sorted_in(self.connection.list(here))
+                listing = _sorted_in(self.connection.entries(here))
             except OSError as error:
                 self.totals.note_unreadable(here, error)
                 yield here, None
@@ -218,7 +218,7 @@ class _Visit:
         if len(folders) < 3 or not self.connection.finds_by_prefix:
             return False
         try:
-            first = _sorted_in(self.connection.list(prefix + min(folders)))
+            first = _sorted_in(self.connection.entries(prefix + min(folders)))
         except OSError:
             return False
         return bool(first.images) and not first.folders

@@ -8,6 +8,7 @@ whatever is not plain is an error that says what it is. The formats are those of
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Callable, Iterator
 from enum import IntEnum
@@ -18,6 +19,8 @@ MAX_EXTENSION_BYTES: Final = 2**20
 """Bytes of one extended header: 1,000 times what a long path takes."""
 
 _ADLER: Final = 65521
+_FIELDS: Final = struct.Struct("100s24x12s12x8sc188xB")
+"""Of a header: name, size, checksum, type, and the first byte of the prefix."""
 _CHECKSUM: Final = slice(148, 156)
 _ZEROS: Final = bytes(BLOCK)
 
@@ -114,6 +117,40 @@ def members(read: ReadAt, start: int, end: int) -> Iterator[Member]:
         name = size = None
     if began != offset:
         raise TarError(f"an extended header at byte {began} belongs to nothing")
+
+
+def plain_files(span: bytes, prefix: bytes) -> dict[bytes, tuple[int, int]] | None:
+    """The quick way through a span that holds nothing but plain files of one folder.
+
+    Args:
+        span: Headers and bytes of members, whole ones.
+        prefix: What their names begin with.
+
+    Returns:
+        Offset in the span and size by the rest of the name; None where anything at all is
+        not plain, so that ``members`` must look.
+    """
+    found: dict[bytes, tuple[int, int]] = {}
+    offset, end, length = 0, len(span), len(prefix)
+    while offset < end:
+        if end - offset < BLOCK:
+            return None
+        name, digits, field, kind, more = _FIELDS.unpack_from(span, offset)
+        name = name.partition(b"\0")[0]
+        if kind != b"0" or more or digits[11] or name[:length] != prefix:
+            return None
+        name = name[length:]
+        try:
+            size, wanted = int(digits[:11], 8), int(field[:6], 8)
+        except ValueError:
+            return None
+        # See _require_checksum.
+        total = (zlib.adler32(span[offset : offset + BLOCK]) & 0xFFFF) - 1 - sum(field) + 8 * 0x20
+        if (total - wanted) % _ADLER or b"/" in name or size < 0 or name in found:
+            return None
+        found[name] = offset + BLOCK, size
+        offset += BLOCK + -(-size // BLOCK) * BLOCK
+    return found if offset == end else None
 
 
 def require_plain_end(read: ReadAt, offset: int, size: int) -> None:

@@ -13,8 +13,8 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from vin_batch.archive.names import is_hidden, is_image_name
 from vin_batch.archive.card_files import BoxFile
+from vin_batch.archive.names import is_hidden, is_image_name
 from vin_batch.archive.reader import read_box
 from vin_batch.classifier.alphabets import ALPHABETS, require_alphabet, restrict
 from vin_batch.classifier.base import Classifier
