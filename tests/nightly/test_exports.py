@@ -29,7 +29,9 @@ from vin_batch.export.package_check import check_package
 from vin_batch.export.postgres_connection import Destination
 from vin_batch.export.postgres_schema import init
 from vin_batch.nightly import looking
+from vin_batch.nightly.catalogue import open_catalogue
 from vin_batch.nightly.metrics import night_metrics
+from vin_batch.nightly.overview import describe, totals
 from vin_batch.nightly.settings import load_night_config
 from vin_batch.nightly.summary import NightSummary, last_words
 from vin_batch.report.textfile import render
@@ -105,6 +107,8 @@ def test_a_database_that_was_away_gets_everything_the_next_night(base: Path, sch
     assert away.pruned.outputs == [], "nothing goes that was not handed on"
     metrics = render(night_metrics(nights_of(base), away)).decode()
     assert 'export="register"} 0' in metrics
+    catalogue = open_catalogue(nights_of(base).catalogue)
+    assert "disk; not handed on: register" in describe(totals(nights_of(base), catalogue))
     make_card(base / "archive" / "box_09" / "newer", 100)
     there = night_to(base, postgres(schema))
     assert there.outcome is ExitCode.DONE

@@ -45,7 +45,9 @@ def describe(numbers: dict[str, Any]) -> str:
     ]
     last = numbers["last_night"]
     if last:
-        lines.append(f"night     {last['night']} of {last['started_at']}: {last['outcome']}")
+        failed = ", ".join(last["failed_exports"])
+        rest = f"; not handed on: {failed}" if failed else ""
+        lines.append(f"night     {last['night']} of {last['started_at']}: {last['outcome']}{rest}")
     return "\n".join(lines)
 
 
@@ -58,6 +60,11 @@ def _last_night(nights: NightDir) -> dict[str, Any] | None:
         data = path.read_bytes()
     try:
         document = json.loads(data)
-        return {key: document[key] for key in ("night", "started_at", "finished_at", "outcome")}
-    except (ValueError, KeyError, TypeError):
-        return {"night": name, "started_at": "?", "finished_at": None, "outcome": "unknown"}
+        exports = document.get("exports", [])
+        return {
+            **{key: document[key] for key in ("night", "started_at", "finished_at", "outcome")},
+            "failed_exports": [export["name"] for export in exports if export["error"]],
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        unknown = {"started_at": "?", "finished_at": None, "outcome": "unknown"}
+        return {"night": name, **unknown, "failed_exports": []}
