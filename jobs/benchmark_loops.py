@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from vin_batch.archive import WalkTotals, open_archive, walk
 from vin_batch.preprocess import preprocess_bytes
+from vin_batch.preprocess.engine import warm_up
 
 SIDE: Final = 28
 INK_SIDE: Final = 20
@@ -175,7 +176,7 @@ class PlainProcesses:
     def __init__(self, count: int) -> None:
         self._count = count
         self._executor: Executor = ProcessPoolExecutor(
-            count, mp_context=get_context("spawn"), initializer=quiet_opencv
+            count, mp_context=get_context("spawn"), initializer=as_a_worker
         )
 
     def warm(self, loops: Sequence[Loop], folders: Sequence[str]) -> None:
@@ -196,6 +197,7 @@ class PlainProcesses:
         self._executor.shutdown()
 
 
-def quiet_opencv() -> None:
-    """One thread inside OpenCV, as in the workers."""
+def as_a_worker() -> None:
+    """Prepare a process as the job prepares its workers: OpenCV's threads, compiled kernels."""
     cv2.setNumThreads(1)
+    warm_up()

@@ -106,7 +106,7 @@ def measure_walk(bench: Bench) -> None:
 
 def measure_pixels(bench: Bench) -> None:
     """File bytes to pixels: bare loops and the job's workers, on one core and on all."""
-    loops.quiet_opencv()
+    loops.as_a_worker()
     for suffix, root in bench.archives.items():
         folders = card_folders(root, bench.sample)
         few = folders[:WARM_CARDS]

@@ -20,6 +20,7 @@ from vin_batch.classifier.alphabets import ALPHABETS, require_alphabet, restrict
 from vin_batch.classifier.base import Classifier
 from vin_batch.errors import ArchiveError
 from vin_batch.preprocess import IMAGE_SIDE, preprocess_bytes
+from vin_batch.preprocess.engine import warm_up
 from vin_batch.records import BoxIssue
 
 NO_ANSWER: Final = "?"
@@ -129,6 +130,7 @@ def read_image(image: Path) -> BoxFile:
 
 
 def _pack(images: Sequence[Path]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    warm_up()
     pixels = np.zeros((len(images), IMAGE_SIDE, IMAGE_SIDE), np.uint8)
     issues = np.zeros(len(images), np.uint8)
     for row, image in enumerate(images):

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from vin_batch.batch.atomic import atomic_file, disk_errors
 from vin_batch.errors import UsageError
 from vin_batch.preprocess import IMAGE_SIDE, preprocess_image
+from vin_batch.preprocess.engine import warm_up
 from vin_batch.records import BoxIssue
 from vin_batch.training.draw import draw_training_box
 from vin_batch.training.packs import GlyphPack
@@ -267,6 +268,7 @@ def _draw(
     images = np.zeros((len(glyphs), IMAGE_SIDE, IMAGE_SIDE), np.uint8)
     issues = np.zeros(len(glyphs), np.uint8)
     cv2.setNumThreads(1)
+    warm_up()
     for place, (glyph, seed) in enumerate(zip(glyphs, seeds.tolist(), strict=True)):
         crop = draw_training_box(glyph, np.random.default_rng(seed))
         images[place], issues[place] = preprocess_image(crop)

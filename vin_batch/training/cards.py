@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vin_batch.preprocess import IMAGE_SIDE, preprocess_image
+from vin_batch.preprocess.engine import warm_up
 from vin_batch.synthesis.scan import Level, ScanStyle, scan_box
 from vin_batch.training.draw import BOX_SIDES, Hand, place_in_box, write_glyph
 from vin_batch.training.pool import GlyphBank
@@ -109,6 +110,7 @@ def _draw_part(
     cards: list[list[NDArray[np.float32]]], level: Level, seed: list[int]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     cv2.setNumThreads(1)
+    warm_up()
     pixels = np.zeros((len(cards), VIN_LENGTH, IMAGE_SIDE, IMAGE_SIDE), np.uint8)
     issues = np.zeros((len(cards), VIN_LENGTH), np.uint8)
     for row, column, crop in draw_crops(cards, level, seed):

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vin_batch.preprocess import IMAGE_SIDE, preprocess_image
+from vin_batch.preprocess.engine import warm_up
 from vin_batch.records import BoxIssue
 from vin_batch.synthesis.scan import Level
 from vin_batch.training.draw import draw_training_box
@@ -183,6 +184,7 @@ def _draw_chunk(
     glyphs: list[NDArray[np.float32]], seed: list[int], level: Level | None, faithful: bool
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     cv2.setNumThreads(1)
+    warm_up()
     rng = np.random.default_rng(seed)
     images = np.zeros((len(glyphs), IMAGE_SIDE, IMAGE_SIDE), np.uint8)
     issues = np.zeros(len(glyphs), np.uint8)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vin_batch.preprocess import IMAGE_SIDE, preprocess_image
+from vin_batch.preprocess.engine import warm_up
 from vin_batch.second_reader.canvas import canvas_from_crop
 from vin_batch.second_reader.recogniser import SYMBOLS, open_recogniser
 from vin_batch.second_reader.shape import HEIGHT, WIDTH
@@ -85,6 +86,7 @@ def _draw_part(
     cards: list[list[NDArray[np.float32]]], level: Level, seed: list[int]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
     cv2.setNumThreads(1)
+    warm_up()
     shape = (len(cards), VIN_LENGTH)
     pixels = np.zeros((*shape, IMAGE_SIDE, IMAGE_SIDE), np.uint8)
     issues = np.zeros(shape, np.uint8)
