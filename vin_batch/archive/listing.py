@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from vin_batch.archive.beneath import opened_folder
 from vin_batch.archive.names import (
@@ -42,9 +42,9 @@ class Listing:
     ignored_files: int = 0
     hidden_folders: int = 0
     links_skipped: int = 0
-    packs: list[bytes] = field(default_factory=list)
-    indexes: list[bytes] = field(default_factory=list)
-    irregular: set[bytes] = field(default_factory=set)
+    packs: tuple[bytes, ...] = ()
+    indexes: tuple[bytes, ...] = ()
+    irregular: frozenset[bytes] = frozenset()
 
     def card(self, relative: bytes) -> CardRef | None:
         """The card that the folder is, if it holds images.
@@ -100,12 +100,12 @@ def _sort_in(listing: Listing, entry: os.DirEntry[str], root: FolderRoot, relati
         else:
             listing.folders.append(name)
     elif is_image_name(name) and not is_hidden(name):
-        listing.irregular.add(name)
+        listing.irregular |= {name}
         listing.images.append(name)
     elif is_pack_name(name) and entry.is_file(follow_symlinks=False):
-        listing.packs.append(name)
+        listing.packs += (name,)
     elif is_pack_index(name):
-        listing.indexes.append(name)
+        listing.indexes += (name,)
     else:
         listing.ignored_files += 1
 

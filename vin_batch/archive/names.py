@@ -158,6 +158,11 @@ def _digest_of(names: tuple[bytes, ...]) -> str:
     return hashlib.blake2b(text, digest_size=LISTING_DIGEST_BYTES).hexdigest()
 
 
+def _is_literal(path: bytes) -> bool:
+    """True where a path is its own card id; false is no answer."""
+    return path.isascii() and b"\\" not in path and path != b"." and bool(path)
+
+
 def card_id_of(path: bytes) -> str:
     r"""Write a path below the archive root as readable, valid Unicode, without loss.
 
@@ -169,7 +174,7 @@ def card_id_of(path: bytes) -> str:
     """
     if not path:
         return ROOT_CARD_ID
-    if path.isascii() and b"\\" not in path:
+    if _is_literal(path):
         return path.decode("ascii")
     text = path.decode("utf-8", "surrogateescape")
     text = _NEEDS_ESCAPE.sub(r"\\x5c", text)
@@ -211,7 +216,7 @@ def ref_of(relative: bytes, digest: str, place: Place | None = None) -> CardRef:
         place: Where it lies in a pack.
     """
     card_id = card_id_of(relative)
-    literal = plain_bytes_of(card_id) == relative
+    literal = _is_literal(relative) or plain_bytes_of(card_id) == relative
     return CardRef(card_id, None if literal else relative, digest, place)
 
 

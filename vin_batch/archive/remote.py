@@ -180,9 +180,9 @@ def _sorted_in(entries: Sequence[Entry]) -> RemoteListing:
             listing.images.append(name)
             listing.entries[name] = entry
         elif is_pack_name(name):
-            listing.packs.append(name)
+            listing.packs += (name,)
         elif is_pack_index(name):
-            listing.indexes.append(name)
+            listing.indexes += (name,)
         else:
             listing.ignored_files += 1
             listing.others.add(name)
