@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from batch_fakes import fake_tools, prepare
+from batch_fakes import FakeClassifier, fake_tools, prepare
 from crash_tools import environment
+from vin_batch.classifier.model_card import ModelCard
 from vin_batch.cluster.engine import RayEngine
 from vin_batch.records import BoxIssue
 
 if TYPE_CHECKING:
     from vin_batch.batch.job import JobTools
 
-PAUSE = 0.004
-"""Seconds that a patient worker takes for a box: 0.3 s for a shard of four cards."""
+PAUSE = 0.02
+"""Seconds that a patient worker takes for a box: 1.4 s for a shard of four cards."""
 LONG_PATIENCE = 300.0
 """Seconds until a test gives up waiting; never the measure of anything."""
 RAY_SETTINGS = {
@@ -39,12 +40,17 @@ def prepare_patiently(data: bytes) -> tuple[NDArray[np.uint8], BoxIssue]:
     return prepare(data)
 
 
+def open_noting(card: ModelCard, device: str) -> FakeClassifier:
+    """A model that tells in receipts what it was to run on."""
+    return FakeClassifier(card, device)
+
+
 def cluster_tools(**changes: object) -> JobTools:
     return fake_tools(**{"engines": {"ray": RayEngine}, **changes})
 
 
-def patient_tools() -> JobTools:
-    return cluster_tools(prepare=prepare_patiently)
+def patient_tools(**changes: object) -> JobTools:
+    return cluster_tools(prepare=prepare_patiently, **changes)
 
 
 def wait_long(condition: Callable[[], bool]) -> None:
@@ -65,13 +71,15 @@ class RayCluster:
         self._cluster: Any = Cluster(initialize_head=True, head_node_args=head)
         self.address = str(self._cluster.address)
 
-    def add_node(self) -> object:
-        """Start a node."""
-        return self._cluster.add_node(num_cpus=1)
+    def add_node(self, gpus: int = 0) -> object:
+        """Start a node; whether it has GPUs is what it says, not what is there."""
+        return self._cluster.add_node(num_cpus=1, num_gpus=gpus)
 
     def kill_node(self, node: object) -> None:
-        """Let it die without a word."""
+        """Let it die without a word, and wait until the cluster knows."""
+        before = self.nodes_alive()
         self._cluster.remove_node(node, allow_graceful=False)
+        wait_long(lambda: self.nodes_alive() < before)
 
     def nodes_alive(self) -> int:
         """Nodes that the cluster believes to live."""

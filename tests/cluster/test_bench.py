@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from batch_fakes import POISON, RAISE, FakeClassifier, fake_tools, make_config, readings_bytes
+from batch_fakes import HANG, POISON, RAISE, FakeClassifier, fake_tools, make_config, readings_bytes
 from cluster_fakes import cluster_tools
 from crash_tools import new_base
 from vin_batch._version import __version__
@@ -113,6 +113,16 @@ def test_a_first_loss_is_the_drivers_to_judge_and_the_second_is_not(base: Path) 
     assert (receipt.state, receipt.failed_cards, receipt.strikes) == (ShardState.DONE, 1, 3)
     told = [remark.about.get("card_id") for remark in outcome.remarks]
     assert "/".join(BAD_CARD) in told, "what it logs reaches the driver"
+
+
+def test_a_stuck_card_is_stopped_in_time(base: Path) -> None:
+    forget(base)
+    spoil(base, HANG)
+    asked = recipe(base)
+    asked = replace(asked, config=replace(asked.config, card_timeout=1.0))
+    outcome = bench.read_shard(asked, order(base))
+    assert isinstance(outcome, Lost)
+    assert outcome.cause == "no answer within 1 s"
 
 
 def test_what_cannot_be_read_is_given_up_whole(base: Path) -> None:

@@ -26,6 +26,7 @@ from vin_batch.batch.schedule import Schedule
 from vin_batch.batch.share import Share
 from vin_batch.classifier.model_card import load_model_card
 from vin_batch.cluster.confirm import Confirmation
+from vin_batch.cluster.incidents import Incidents
 from vin_batch.cluster.inspection import inspect, local_model
 from vin_batch.cluster.messages import Finished, Recipe
 from vin_batch.errors import ArchiveError, DiskError, ExitCode, ModelError, UsageError
@@ -150,6 +151,15 @@ def test_a_displaced_shard_comes_again_as_if_it_were_new() -> None:
         assert (turn.shard, turn.alone) == (1, True)
         schedule.displaced(1)
     assert not schedule.done
+
+
+def test_losses_close_together_are_one_incident() -> None:
+    incidents = Incidents()
+    assert [incidents.note(7, second) for second in (0, 1, 29, 30, 31, 59, 100)] == [
+        1, 1, 1, 2, 2, 2, 3,
+    ]  # fmt: skip
+    assert incidents.note(8, 100) == 1
+    assert (incidents.of(7), incidents.of(9)) == (3, 0)
 
 
 def test_shards_may_come_alone_from_the_start() -> None:

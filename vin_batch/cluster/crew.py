@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 CENSUS: Final = 2.0
 """Seconds between looks at which nodes there are."""
 DESERTED: Final = 900.0
-"""Seconds without a node after which nobody waits any longer."""
+"""Seconds without a node, or without a model, after which nobody waits any longer."""
 INSPECTION: Final = 600.0
 """Seconds for the first task of a node: its Python starts meanwhile, and it may be busy."""
 SPARE_SHARE: Final = 8
@@ -95,12 +95,13 @@ class Crew:
                 logger.warning("node %s has gone", node.name)
             if self.desk is not None:
                 self.desk.staff(self._nodes)
-        if self.cores:
-            self._peopled = now
-        elif now - self._peopled > DESERTED:
-            raise NoClusterError("the cluster has no core left", "The same command resumes.")
         if self.desk is not None:
             self.desk.listen()
+        if self.is_ready:
+            self._peopled = now
+        elif now - self._peopled > DESERTED:
+            what = "GPU or model" if self.cores else "core"
+            raise NoClusterError(f"the cluster has no {what} left", "The same command resumes.")
 
     def inspect(self) -> None:
         """Let every node look whether it sees what the driver sees.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -25,6 +24,7 @@ from vin_batch.classifier.choice import AUTO, LITERT, TENSORFLOW
 from vin_batch.cluster.confirm import Confirmation
 from vin_batch.cluster.crew import Crew
 from vin_batch.cluster.desk import Desk
+from vin_batch.cluster.incidents import REST, Incidents
 from vin_batch.cluster.messages import Finished, Lost, Order, Outcome, Recipe, Refused, Remark
 from vin_batch.cluster.session import RaySession
 from vin_batch.config import RunConfig
@@ -34,10 +34,10 @@ from vin_batch.records import CardRef
 logger = logging.getLogger(__name__)
 
 FORGIVEN: Final = 2
-"""Losses of a shard with its node or process that are nobody's fault; after the next one it
-runs alone: something in it may take the node along."""
-LONE_LOSSES: Final = 3
-"""Such losses of a shard that runs alone, after which its cards are given up unread."""
+"""Incidents in which a shard was lost with its node or process that are nobody's fault; after
+the next one it runs alone: something in it may take the node along."""
+LONE_INCIDENTS: Final = 3
+"""Such incidents of a shard that runs alone, after which its cards are given up unread."""
 MAX_LANDMARKS: Final = 100
 """Cards that the driver tries before it believes that it sees none as the plan has it."""
 
@@ -128,8 +128,9 @@ class _Driver:
     progress: ShardProgress
     schedule: Schedule = field(init=False)
     confirmation: Confirmation = field(init=False)
-    _displaced: Counter[int] = field(default_factory=Counter)
-    _lone: Counter[int] = field(default_factory=Counter)
+    _displaced: Incidents = field(default_factory=Incidents)
+    _lone: Incidents = field(default_factory=Incidents)
+    _resting: dict[int, float] = field(default_factory=dict)
     _orders: int = 0
     _last_news: float = field(default_factory=time.monotonic)
 
@@ -143,6 +144,7 @@ class _Driver:
         while not self.schedule.done:
             signals.check()
             self.crew.census()
+            self._rouse()
             self._fill()
             for outcome in self.crew.wait(POLL):
                 signals.check()
@@ -150,6 +152,12 @@ class _Driver:
             for receipt in self.confirmation.collect():
                 self._done(receipt)
             self._break_silence()
+
+    def _rouse(self) -> None:
+        now = time.monotonic()
+        for shard in [each for each, until in self._resting.items() if until <= now]:
+            del self._resting[shard]
+            self.schedule.displaced(shard)
 
     def _fill(self) -> None:
         self.schedule.width = self.crew.width
@@ -162,7 +170,7 @@ class _Driver:
                     shard=shard,
                     plan_digest=shard_digest(self.assignment.opened.plan.load(shard)),
                     is_alone=turn.alone,
-                    gives_up=self._lone[shard] >= LONE_LOSSES,
+                    gives_up=self._lone.of(shard) >= LONE_INCIDENTS,
                     strikes=self.schedule.strikes[shard],
                     turn=self._orders,
                     servers=self.crew.servers,
@@ -188,19 +196,17 @@ class _Driver:
         self.progress.shard_done(receipt.statuses, receipt.cards)
 
     def _lose(self, loss: Lost) -> None:
-        shard = loss.shard
+        shard, now = loss.shard, time.monotonic()
         logger.warning("a shard was lost: %s", loss.cause, extra={"shard": shard})
         if self.schedule.is_alone:
-            self._lone[shard] += 1
-            if self._lone[shard] > 2 * LONE_LOSSES:
+            if self._lone.note(shard, now) > 2 * LONE_INCIDENTS:
                 raise VinBatchError(
                     f"shard {shard} cannot even be given up: {loss.cause}",
                     "See Ray's logs on the nodes; the same command resumes.",
                 )
-            self.schedule.displaced(shard)
-        elif loss.is_displaced and self._displaced[shard] < FORGIVEN:
-            self._displaced[shard] += 1
-            self.schedule.displaced(shard)
+            self._resting[shard] = now + REST
+        elif loss.is_displaced and self._displaced.note(shard, now) <= FORGIVEN:
+            self._resting[shard] = now + REST
         else:
             self.schedule.lost(shard)
 
