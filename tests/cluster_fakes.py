@@ -76,10 +76,8 @@ class RayCluster:
         return self._cluster.add_node(num_cpus=1, num_gpus=gpus)
 
     def kill_node(self, node: object) -> None:
-        """Let it die without a word, and wait until the cluster knows."""
-        before = self.nodes_alive()
+        """Let it die without a word; the cluster takes its time to notice."""
         self._cluster.remove_node(node, allow_graceful=False)
-        wait_long(lambda: self.nodes_alive() < before)
 
     def nodes_alive(self) -> int:
         """Nodes that the cluster believes to live."""

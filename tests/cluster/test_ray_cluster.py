@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import socket
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -25,7 +26,7 @@ from cluster_fakes import (
     ray_cluster,
     wait_long,
 )
-from crash_tools import TESTS, environment, new_base, receipts
+from crash_tools import TESTS, children_of, environment, new_base, receipts
 from vin_batch.batch.job import JobOutcome, failed_again, run_job
 from vin_batch.batch.receipts import Receipt, iter_receipts
 from vin_batch.batch.rundir import RunDir
@@ -103,6 +104,44 @@ def test_a_deadly_card_is_isolated_as_on_one_machine(base: Path, cluster: RayClu
     assert (healed.exit_code, healed.shards_worked) == (ExitCode.DONE, 1)
 
 
+@contextmanager
+def node_without(folder: Path, cluster: RayCluster) -> Iterator[None]:
+    """A node that sees an empty folder in the place of this one, as if it were not mounted."""
+    asked = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={cluster.address}",
+             "--num-cpus=1", "--disable-usage-stats", "--block"]  # fmt: skip
+    script = f"mount -t tmpfs none {shlex.quote(str(folder))} && exec {shlex.join(asked)}"
+    before = cluster.nodes_alive()
+    with subprocess.Popen(
+        ["unshare", "-rm", "sh", "-c", script], env=environment(), stdout=subprocess.DEVNULL
+    ) as node:
+        try:
+            wait_long(lambda: node.poll() is not None or cluster.nodes_alive() > before)
+            assert node.poll() is None
+            yield
+        finally:
+            node.terminate()
+    wait_long(lambda: cluster.nodes_alive() == before)
+
+
+def test_a_node_without_the_archive_is_named(base: Path, cluster: RayCluster) -> None:
+    if subprocess.run(["unshare", "-rm", "true"], check=False).returncode:
+        pytest.skip("this system lets nobody make a mount namespace")
+    with (
+        node_without(base / "archive", cluster),
+        pytest.raises(ArchiveError, match="is not the one that the driver sees") as caught,
+    ):
+        on_cluster(base, cluster)
+    assert caught.value.message.startswith(f"node {socket.gethostname()}: archive {base}")
+    assert "mount it there" in caught.value.advice
+    assert receipts(base) == 0
+
+
+def test_a_gpu_that_the_cluster_lacks_is_not_passed_over(base: Path, cluster: RayCluster) -> None:
+    with pytest.raises(NoGpuError) as caught:
+        on_cluster(base, cluster, device="gpu")
+    assert caught.value.exit_code == ExitCode.NO_GPU
+
+
 def test_a_lost_node_costs_nothing(
     base: Path,
     cluster: RayCluster,
@@ -154,12 +193,12 @@ def test_a_driver_that_is_stopped_or_killed_resumes(
 
 
 def models() -> list[psutil.Process]:
-    """Processes that hold a model."""
+    """Processes of this test's cluster that hold a model."""
     found = []
-    for process in psutil.process_iter(["cmdline", "ppid"]):
-        words = process.info["cmdline"] or [""]
-        if words[0].startswith("ray::ModelServer"):
-            found.append(process)
+    for process in children_of(os.getpid()):
+        with suppress(psutil.NoSuchProcess):
+            if "".join(process.cmdline()[:1]).startswith("ray::ModelServer"):
+                found.append(process)
     return found
 
 
@@ -186,41 +225,3 @@ def test_every_gpu_has_one_model_and_a_dead_one_is_replaced(
     assert {receipt.device for receipt in all_receipts(base / "run")} == {"gpu"}
     assert readings_bytes(base / "run") == expected
     assert not outcome.tally.poisoned
-
-
-@contextmanager
-def node_without(folder: Path, cluster: RayCluster) -> Iterator[None]:
-    """A node that sees an empty folder in the place of this one, as if it were not mounted."""
-    asked = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={cluster.address}",
-             "--num-cpus=1", "--disable-usage-stats", "--block"]  # fmt: skip
-    script = f"mount -t tmpfs none {shlex.quote(str(folder))} && exec {shlex.join(asked)}"
-    before = cluster.nodes_alive()
-    with subprocess.Popen(
-        ["unshare", "-rm", "sh", "-c", script], env=environment(), stdout=subprocess.DEVNULL
-    ) as node:
-        try:
-            wait_long(lambda: node.poll() is not None or cluster.nodes_alive() > before)
-            assert node.poll() is None
-            yield
-        finally:
-            node.terminate()
-    wait_long(lambda: cluster.nodes_alive() == before)
-
-
-def test_a_node_without_the_archive_is_named(base: Path, cluster: RayCluster) -> None:
-    if subprocess.run(["unshare", "-rm", "true"], check=False).returncode:
-        pytest.skip("this system lets nobody make a mount namespace")
-    with (
-        node_without(base / "archive", cluster),
-        pytest.raises(ArchiveError, match="is not the one that the driver sees") as caught,
-    ):
-        on_cluster(base, cluster)
-    assert caught.value.message.startswith(f"node {socket.gethostname()}: archive {base}")
-    assert "mount it there" in caught.value.advice
-    assert receipts(base) == 0
-
-
-def test_a_gpu_that_the_cluster_lacks_is_not_passed_over(base: Path, cluster: RayCluster) -> None:
-    with pytest.raises(NoGpuError) as caught:
-        on_cluster(base, cluster, device="gpu")
-    assert caught.value.exit_code == ExitCode.NO_GPU
