@@ -110,7 +110,7 @@ def test_the_command_exports_compares_and_publishes(
     assert choose_inference(card, "litert", "cpu") == "litert"
     entry = json.loads((model.directory / CARD_NAME).read_text())["engines"]["litert"]
     assert entry["source"] == "packaged typefaces"
-    assert entry["made"]["command"].startswith("vin-batch ")
+    assert entry["made"]["command"].startswith("vin-batch")
     assert entry["agreement"]["hard"]["cards"] == 4
     cards = font_cards(3, 5)["scan"]
     pixels = cards.pixels.reshape(-1, 28, 28)

@@ -20,7 +20,6 @@ from vin_batch.classifier.matching import require_preprocessing
 from vin_batch.classifier.model_card import ModelCard
 from vin_batch.classifier.quiet import without_greetings
 from vin_batch.errors import ModelError
-from vin_batch.preprocess import IMAGE_SIDE
 
 PACKAGE: Final = "ai_edge_litert"
 DISTRIBUTION: Final = "ai-edge-litert"
@@ -52,6 +51,8 @@ class LitertNetwork:
     """
 
     def __init__(self, artefact: Artefact, threads: int = 1) -> None:
+        from vin_batch.preprocess import IMAGE_SIDE  # noqa: PLC0415 - loads OpenCV
+
         self._calibration = artefact.calibration
         classes = len(artefact.calibration.class_bias)
         with without_greetings():
@@ -77,9 +78,7 @@ class LitertNetwork:
             part = pixels[start : start + batch]
             filled = len(part)
             if filled < batch:
-                part = np.concatenate(
-                    [part, np.zeros((batch - filled, IMAGE_SIDE, IMAGE_SIDE), np.uint8)]
-                )
+                part = np.pad(part, ((0, batch - filled), (0, 0), (0, 0)))
             self._interpreter.set_tensor(self._input, part[..., None])
             self._interpreter.invoke()
             logits[start : start + filled] = self._interpreter.get_tensor(self._output)[:filled]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from vin_batch.classifier.model_card import ModelCard
 from vin_batch.errors import ModelError
-from vin_batch.preprocess import PREPROCESSING
 
 
 def require_preprocessing(card: ModelCard) -> None:
@@ -13,6 +12,8 @@ def require_preprocessing(card: ModelCard) -> None:
     Raises:
         ModelError: It was.
     """
+    from vin_batch.preprocess import PREPROCESSING  # noqa: PLC0415 - loads OpenCV
+
     if card.preprocessing != PREPROCESSING:
         raise ModelError(
             f"model {card.name} was trained through another preprocessing: "
