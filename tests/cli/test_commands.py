@@ -101,7 +101,7 @@ def test_verify_is_light(finished: Path) -> None:
         (["run"], ExitCode.USAGE, "archive is not given"),
         (["run", "a", "-o", "{base}/x", "--workers", "0"], ExitCode.USAGE, "workers"),
         (["run", "a", "-o", "{base}/x", "--workers", "two"], ExitCode.USAGE, "two"),
-        (["run", "a", "-o", "{base}/x", "--engine", "ray"], ExitCode.USAGE, "ray"),
+        (["run", "a", "-o", "{base}/x", "--engine", "dask"], ExitCode.USAGE, "dask"),
         (["run", "a", "-o", "{base}/x", "--device", "tpu"], ExitCode.USAGE, "tpu"),
         (["run", "a", "-o", "{base}/x", "--config", "{base}/no"], ExitCode.USAGE, "cannot read"),
     ],
