@@ -111,6 +111,11 @@ def clerk(server: Server) -> Iterator[str]:
         connection.execute(f"CREATE ROLE tls_clerk LOGIN SUPERUSER PASSWORD '{SECRET}'")
     yield "tls_clerk"
     with server.connect() as connection:
+        # A session that the relay has just left may still own its temporary tables.
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+            "WHERE usename = 'tls_clerk'"
+        )
         connection.execute("DROP ROLE tls_clerk")
 
 
