@@ -49,19 +49,7 @@ def add_parser(subparsers: Any) -> None:  # noqa: ANN401 - argparse does not nam
     parser.add_argument("--workers", type=int, metavar="N", help="reading processes (all cores)")
     parser.add_argument("--shard-size", type=int, metavar="N", help="cards per shard (1000)")
     parser.add_argument("--limit", type=int, metavar="N", help="read only the first N cards")
-    parser.add_argument(
-        "--engine", help="who runs the workers: local (default), or ray: a cluster of machines"
-    )
-    parser.add_argument(
-        "--ray-address",
-        metavar="WHERE",
-        help="auto (default), HOST:PORT of the head node, or local; needs vin_batch[ray]",
-    )
-    parser.add_argument(
-        "--slice",
-        metavar="I/N",
-        help="read every N-th shard only, beginning with the I-th: N processes share a RUN_DIR",
-    )
+    _add_machine_flags(parser)
     parser.add_argument(
         "--shard-timeout", type=float, metavar="SECONDS", help="a worker is stuck after (1800)"
     )
@@ -84,6 +72,22 @@ def add_parser(subparsers: Any) -> None:  # noqa: ANN401 - argparse does not nam
         help="write metrics for node_exporter's textfile collector at the end",
     )
     add_talk_flags(parser)
+
+
+def _add_machine_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--engine", help="who runs the workers: local (default), or ray: a cluster of machines"
+    )
+    parser.add_argument(
+        "--ray-address",
+        metavar="WHERE",
+        help="auto (default), HOST:PORT of the head node, or local; needs vin_batch[ray]",
+    )
+    parser.add_argument(
+        "--slice",
+        metavar="I/N",
+        help="read every N-th shard only, beginning with the I-th: N processes share a RUN_DIR",
+    )
 
 
 def add_talk_flags(parser: argparse.ArgumentParser) -> None:
