@@ -55,7 +55,11 @@ def work(base: Path, part: str | None, **tools: object) -> JobOutcome:
     return run_job(make_config(base, slice=part, workers=1), fake_tools(**tools))
 
 
-def test_slices_one_after_another_finish_the_run(tmp_path: Path) -> None:
+def test_slices_one_after_another_finish_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # All within one second: neither times nor process numbers tell these sessions apart.
+    monkeypatch.setattr("vin_batch.batch.opening.now", lambda: "2026-11-20T12:00:00+00:00")
     make_archive(tmp_path / "archive", 20)
     run = RunDir(tmp_path / "run")
     first = work(tmp_path, "1/2")

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -267,6 +268,8 @@ def _counted(cards: Iterator[CardRef], totals: WalkTotals, config: RunConfig) ->
 
 def _session(config: RunConfig) -> dict[str, Any]:
     return {
+        # Two sessions of one process may start within a second, which times cannot tell apart.
+        "id": secrets.token_hex(8),
         "started_at": now(),
         "finished_at": None,
         "outcome": None,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from vin_batch.batch.atomic import TMP_SUFFIX, current_mode, disk_errors
 from vin_batch.batch.ledger import RunRecord, load_run
@@ -91,7 +91,7 @@ class Share:
         if self.part is None:
             return record
         latest, mine = load_run(self.run), record.sessions[-1]
-        others = tuple(each for each in latest.sessions if _key(each) != _key(mine))
+        others = tuple(each for each in latest.sessions if each.get("id") != mine["id"])
         return replace(
             latest,
             archive=record.archive,
@@ -122,7 +122,3 @@ def look_afresh(folder: Path) -> None:
     with disk_errors("write", probe):
         probe.touch(mode=current_mode(), exist_ok=False)
         probe.unlink()
-
-
-def _key(session: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(session.get(name) for name in ("started_at", "host", "pid", "slice"))
