@@ -15,6 +15,7 @@ from vin_batch.archive.url import ArchiveUrl
 from vin_batch.classifier.model_card import ModelCard, default_model_directory
 from vin_batch.errors import UsageError
 from vin_batch.slices import parse_slice
+from vin_batch.vin.tables import tables_sha256
 
 if TYPE_CHECKING:
     from vin_batch.second_reader.parameters import Parameters
@@ -135,6 +136,7 @@ class RunConfig:
             **{f"tail.{name}": value for name, value in asdict(card.tail).items()},
             **{f"policy.{name}": value for name, value in asdict(card.policy).items()},
             "package_version": __version__,
+            "vin_tables_sha256": tables_sha256(),
             # A setting that a run never had is left out: older runs go on.
             **({} if self.changes == "stop" else {"changes": self.changes}),
             **({} if self.second_reader == "off" else self._second_fingerprint(second)),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vin_batch.commands._labelled import add_reading_flags
+from vin_batch.commands._vins import add_vins_flag
 from vin_batch.errors import ExitCode, ModelError, UsageError
 from vin_batch.report.logs import say
 
@@ -37,6 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     what = parser.add_argument_group("what is measured")
     what.add_argument("--data", type=Path, metavar="FOLDER", help="glyph packs: train/, evaluate/")
+    add_vins_flag(what)
     what.add_argument("--cards", type=Path, metavar="DIR", help="a labelled archive")
     what.add_argument("--run", type=Path, metavar="RUN_DIR", help="a finished run")
     what.add_argument("--truth", type=Path, metavar="CSV", help="columns card_id and vin")
@@ -90,6 +92,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(
             f"--{given[0]} needs --truth", "Give a CSV with the columns card_id and vin."
         )
+    if args.vins is not None and args.data is None:
+        raise UsageError("--vins goes with --data: it is what drawn cards carry")
     if args.compare_engines and (args.data is None or args.plots is not None or not args.drawn):
         raise UsageError("--compare-engines needs --data, cards (--drawn), and draws no plots")
     if args.plots is not None:
@@ -147,7 +151,7 @@ def _evaluate_model(args: argparse.Namespace) -> ExitCode:
     from vin_batch.training.evaluation import evaluate_model  # noqa: PLC0415
 
     directory = args.model or default_model_directory()
-    data = course.load_data(args.data, load_model_card(directory).classes)
+    data = course.load_data(args.data, load_model_card(directory).classes, args.vins)
     workers = args.workers or os.cpu_count() or 1
     found = evaluate_model(directory, data, args.drawn, workers)
     print(json.dumps(found.as_json(), indent=2) if args.json else found.text())
@@ -175,7 +179,7 @@ def _compare_engines(args: argparse.Namespace) -> ExitCode:
     workers = args.workers or os.cpu_count() or 1
     other = open_chosen(card, "cpu", LITERT)
     reference = open_chosen(card, "cpu", TENSORFLOW)
-    data = course.load_data(args.data, card.classes)
+    data = course.load_data(args.data, card.classes, args.vins)
     drawn = engines.held_out_cards(
         data,
         card.classes,

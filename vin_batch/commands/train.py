@@ -9,6 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vin_batch.commands._vins import add_vins_flag
 from vin_batch.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of glyph packs")
     parser.add_argument("-o", "--out", type=Path, required=True, help="model directory to write")
+    add_vins_flag(parser)
     parser.add_argument("--config", type=Path, help="TOML file with a [train] table")
     parser.add_argument(
         "--work", type=Path, help="folder for checkpoints and history (default: OUT/../.OUT-work)"
@@ -133,7 +135,7 @@ def execute(args: argparse.Namespace) -> ExitCode:
     if args.teach_second_reader:
         require_extra()
     alphabet = _alphabet(args)
-    data = course.load_data(args.data, alphabet)
+    data = course.load_data(args.data, alphabet, args.vins)
     require_held_out(data.held_out, alphabet)
     if plan is not None:
         work = args.work or args.out.parent / f".{args.out.name}-work"

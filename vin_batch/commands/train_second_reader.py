@@ -6,6 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
+from vin_batch.commands._vins import add_vins_flag
 from vin_batch.errors import ExitCode, UsageError
 
 DESCRIPTION = """\
@@ -28,6 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of glyph packs")
+    add_vins_flag(parser)
     parser.add_argument("--model", type=Path, required=True, help="model directory; written to")
     parser.add_argument(
         "--cards",
@@ -55,7 +57,7 @@ def execute(args: argparse.Namespace) -> ExitCode:
     from vin_batch.training.second_measure import measurement_text  # noqa: PLC0415
     from vin_batch.vin.alphabet import ALPHABET  # noqa: PLC0415
 
-    data = load_data(args.data, ALPHABET)
+    data = load_data(args.data, ALPHABET, args.vins)
     scores = train_second_reader(args.model, data, args.cards, args.workers)
     if args.json:
         print(json.dumps({level: score.as_json() for level, score in scores.items()}, indent=2))

@@ -68,14 +68,5 @@ def check_use(vin: str) -> float:
         vin: 17 characters of the VIN alphabet.
     """
     rules = vin_rules()
-    code = encode(vin).astype(np.int64)
-    cells = np.flatnonzero((rules.prefixes.known == code[:PREFIX_LENGTH]).all(axis=1))
-    if not len(cells):
-        return float(rules.bodies.check_use[rules.prefixes.unlisted_rule[code[0]]])
-    bodies = rules.prefixes.rule[cells]
-    weights = rules.prefixes.weight[cells].copy()
-    for position in rules.body_positions:
-        weights *= rules.bodies.positions[bodies, position, code[position]]
-    place = rules.scheme.position
-    weights *= rules.bodies.check[bodies, rules.scheme.residues(code), code[place]]
+    bodies, weights = rules.weigh(encode(vin))
     return float(rules.bodies.check_use[bodies[int(weights.argmax())]])

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from vin_batch.classifier.base import Classifier
 from vin_batch.classifier.keras_classifier import open_classifier
 from vin_batch.classifier.model_card import ModelCard, load_model_card, sha256_of
 from vin_batch.classifier.tail import Tail
 from vin_batch.errors import UsageError
-from vin_batch.records import DecisionPolicy
 from vin_batch.synthesis.scan import Level
-from vin_batch.synthesis.vins import random_vin
+from vin_batch.synthesis.vins import load_vins
 from vin_batch.training.architectures import count_operations
 from vin_batch.training.calibrate import Outcomes, fit_characters, fit_policy
 from vin_batch.training.cards import draw_cards
 from vin_batch.training.ensemble import ensemble
 from vin_batch.training.fit import TrainingPlan, train_network
+from vin_batch.training.fleet import MADE_UP_FLEET, Fleet, fleet_of
 from vin_batch.training.held_out import held_out_bank, whole
 from vin_batch.training.history import plot_history
 from vin_batch.training.measure import (
@@ -34,7 +33,7 @@ from vin_batch.training.measure import (
     score_characters,
 )
 from vin_batch.training.packs import GlyphPack, load_packs
-from vin_batch.training.pool import GlyphBank, build_bank, draw_pool
+from vin_batch.training.pool import build_bank, draw_pool
 from vin_batch.training.provenance import provenance
 from vin_batch.training.publish import WEIGHTS_NAME, publish_weights, update_card
 from vin_batch.training.second_teacher import second_reader_teacher
@@ -61,22 +60,30 @@ class Data:
     Attributes:
         training: Training parts.
         held_out: Held-out parts of the training packs, and the evaluation packs whole.
-        digests: sha256 of every pack file, by path below the folder.
+        digests: sha256 of every pack file, by path below the folder, and of the list of VINs.
         folder: Where they come from.
+        fleet: VINs that drawn cards carry.
     """
 
     training: list[GlyphPack]
     held_out: list[GlyphPack]
     digests: dict[str, str]
     folder: Path
+    fleet: Fleet = MADE_UP_FLEET
 
 
-def load_data(folder: Path, alphabet: str) -> Data:
+def load_data(folder: Path, alphabet: str, vins: Path | None = None) -> Data:
     """Load ``train/*.npz`` and, where there is one, ``evaluate/*.npz``.
 
+    Args:
+        folder: Where the packs are.
+        alphabet: Classes to load.
+        vins: List of VINs for drawn cards; without it they all show made-up models.
+
     Raises:
-        UsageError: There is no training pack.
+        UsageError: There is no training pack, or no list of enough VINs.
     """
+    fleet = MADE_UP_FLEET if vins is None else fleet_of([each.vin for each in load_vins(vins)])
     packs = load_packs(folder / TRAIN_FOLDER, alphabet)
     evaluation = folder / EVALUATE_FOLDER
     extra = load_packs(evaluation, alphabet) if evaluation.is_dir() else []
@@ -87,8 +94,10 @@ def load_data(folder: Path, alphabet: str) -> Data:
             *(pack.part(held_out=True).without_leaks() for pack in packs),
             *(whole(pack).without_leaks() for pack in extra),
         ],
-        digests={str(path.relative_to(folder)): sha256_of(path) for path in paths},
+        digests={str(path.relative_to(folder)): sha256_of(path) for path in paths}
+        | ({} if vins is None else {vins.name: sha256_of(vins)}),
         folder=folder,
+        fleet=fleet,
     )
 
 
@@ -181,9 +190,11 @@ def calibrate(out: Path, data: Data, cards: int, workers: int) -> None:
     classifier = open_classifier(load_model_card(out))
     decoder = Decoder()
     parts = []
-    for level in CARD_LEVELS:
-        drawn = draw_cards(bank, _vins(cards, CALIBRATION_SEED), level, CALIBRATION_SEED, workers)
-        parts.append(card_outcomes(card_log_probs(classifier, drawn), drawn, decoder))
+    for fleet in data.fleet.names:
+        vins = data.fleet.vins(fleet, "calibration", cards, CALIBRATION_SEED)
+        for level in CARD_LEVELS:
+            drawn = draw_cards(bank, vins, level, CALIBRATION_SEED, workers)
+            parts.append(card_outcomes(card_log_probs(classifier, drawn), drawn, decoder))
     policy = fit_policy(_joined(parts))
     LOGGER.info("policy %s", policy)
     record = {**provenance(), "packs_sha256": data.digests, "cards_per_level": cards}
@@ -203,7 +214,7 @@ def measure(
         workers: Drawing processes.
 
     Returns:
-        Scores by source, and scores by level of the scan.
+        Scores by source, and scores by level of the scan and fleet.
     """
     card = load_model_card(out)
     classifier = open_classifier(card)
@@ -211,23 +222,32 @@ def measure(
     if not cards or card.classes != ALPHABET:
         return characters, {}
     bank, decoder = held_out_bank(data.held_out, card.classes, "measurement"), Decoder()
+    scores = {}
+    for title, level, vins in measured_cards(data.fleet, cards, MEASUREMENT_SEED):
+        drawn = draw_cards(bank, vins, level, MEASUREMENT_SEED, workers)
+        log_probs = card_log_probs(classifier, drawn)
+        scores[title] = score_cards(log_probs, drawn, card.policy, decoder)
+    return characters, scores
+
+
+def measured_cards(fleet: Fleet, cards: int, seed: int) -> Iterator[tuple[str, Level, list[str]]]:
+    """What a measurement draws: every level of the first fleet, those of scans of the second.
+
+    Args:
+        fleet: Where the VINs come from.
+        cards: Cards of each level.
+        seed: The same seed gives the same VINs.
+
+    Yields:
+        Title for people, level, and the VINs.
+    """
+    first, *others = fleet.names
     levels: tuple[Level, ...] = ("clean", *CARD_LEVELS)
-    return characters, {
-        level: _measure_level(classifier, bank, card.policy, decoder, (level, cards, workers))
-        for level in levels
-    }
-
-
-def _measure_level(
-    classifier: Classifier,
-    bank: GlyphBank,
-    policy: DecisionPolicy,
-    decoder: Decoder,
-    order: tuple[Level, int, int],
-) -> CardScore:
-    level, cards, workers = order
-    drawn = draw_cards(bank, _vins(cards, MEASUREMENT_SEED), level, MEASUREMENT_SEED, workers)
-    return score_cards(card_log_probs(classifier, drawn), drawn, policy, decoder)
+    vins = fleet.vins(first, "measurement", cards, seed)
+    yield from ((level, level, vins) for level in levels)
+    for other in others:
+        vins = fleet.vins(other, "measurement", cards, seed)
+        yield from ((f"{level}, {other}", level, vins) for level in CARD_LEVELS)
 
 
 def metrics_json(characters: list[CharacterScore], cards: dict[str, CardScore]) -> dict[str, Any]:
@@ -244,11 +264,6 @@ def metrics_json(characters: list[CharacterScore], cards: dict[str, CardScore]) 
         },
         "cards": {level: score.as_json() for level, score in cards.items()},
     }
-
-
-def _vins(count: int, seed: int) -> list[str]:
-    rng = np.random.default_rng([seed, 3])
-    return [random_vin(rng).vin for _ in range(count)]
 
 
 def _joined(parts: list[Outcomes]) -> Outcomes:

@@ -136,6 +136,8 @@ def held_out_cards(
 ) -> dict[str, CardSet]:
     """Cards drawn from glyphs of people whom nobody trained on, by level of the scan.
 
+    They carry VINs of the first of the fleets.
+
     Args:
         data: The packs.
         alphabet: Class order.
@@ -145,8 +147,7 @@ def held_out_cards(
         workers: Drawing processes.
     """
     bank = held_out_bank(data.held_out, alphabet, half)
-    rng = np.random.default_rng([seed, 3])
-    vins = [random_vin(rng).vin for _ in range(count)]
+    vins = data.fleet.vins(data.fleet.names[0], half, count, seed)
     return {level: draw_cards(bank, vins, level, seed, workers) for level in CARD_LEVELS}
 
 

@@ -23,10 +23,9 @@ from vin_batch.second_reader.recogniser import (
     package_version,
 )
 from vin_batch.synthesis.scan import Level
-from vin_batch.synthesis.vins import random_vin
 from vin_batch.training.calibrate import Outcomes, fit_policy
 from vin_batch.training.cards import choose_glyphs
-from vin_batch.training.course import CARD_LEVELS, Data
+from vin_batch.training.course import CARD_LEVELS, Data, measured_cards
 from vin_batch.training.held_out import held_out_bank
 from vin_batch.training.measure import card_log_probs, card_outcomes
 from vin_batch.training.pool import GlyphBank
@@ -100,16 +99,23 @@ def train_second_reader(out: Path, data: Data, cards: int, workers: int) -> dict
     digest = sha256_of(weights)
     bench = Bench(open_classifier(card), weights, digest, Decoder(), workers)
     bank = held_out_bank(data.held_out, ALPHABET, "calibration")
-    looked = [_look(bench, bank, level, cards, CALIBRATION_SEED) for level in CARD_LEVELS]
+    # Both fleets share the cards: the threshold is the same for them.
+    share = -(-cards // len(data.fleet.names))
+    looked = [
+        _look(bench, bank, level, vins, CALIBRATION_SEED + place)
+        for place, fleet in enumerate(data.fleet.names)
+        for vins in [data.fleet.vins(fleet, "calibration", share, CALIBRATION_SEED)]
+        for level in CARD_LEVELS
+    ]
     LOGGER.info("looked at %d cards", sum(len(part.rows) for part in looked))
     calibration, fusion, policies = _fit(bench, looked)
     document = parameters_json(card, (weights.stem, digest), calibration, fusion, policies)
     bank = held_out_bank(data.held_out, ALPHABET, "measurement")
-    levels: tuple[Level, ...] = ("clean", *CARD_LEVELS)
+    measured = max(1, int(MEASURED_SHARE * cards))
     scores: dict[str, SecondScore] = {}
-    for level in levels:
-        part = _look(bench, bank, level, max(1, int(MEASURED_SHARE * cards)), MEASUREMENT_SEED)
-        scores[level] = _score(bench, part, calibration, fusion, policies)
+    for title, level, vins in measured_cards(data.fleet, measured, MEASUREMENT_SEED):
+        part = _look(bench, bank, level, vins, MEASUREMENT_SEED)
+        scores[title] = _score(bench, part, calibration, fusion, policies)
     document |= {
         "package": f"{PACKAGE} {package_version()}",
         "packs_sha256": data.digests,
@@ -183,10 +189,9 @@ def _score(
     ))  # fmt: skip
 
 
-def _look(bench: Bench, bank: GlyphBank, level: Level, count: int, seed: int) -> LookedCards:
+def _look(bench: Bench, bank: GlyphBank, level: Level, vins: list[str], seed: int) -> LookedCards:
     """Draw cards and let the second reader see the doubted ones and a sample of the others."""
-    rng = np.random.default_rng([seed, 3])
-    vins = [random_vin(rng).vin for _ in range(count)]
+    count = len(vins)
     picks = choose_glyphs(bank, vins, seed)
     cards, canvases = draw_for_both(bank, picks, vins, level, (seed, bench.workers))
     first = card_log_probs(bench.classifier, cards)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from vin_batch.vin.alphabet import ALPHABET, encode
 from vin_batch.vin.body_rules import BodyRule, load_body_rules, stack
 from vin_batch.vin.check_digit import VIN_SCHEME
+from vin_batch.vin.maker_characters import MakerCharacters, load_maker_characters, own_rule
 from vin_batch.vin.rules import PrefixRules, Rules
 
 REGION_MASS: Final = {
@@ -139,16 +140,27 @@ def unlisted_prefixes(
     return np.asarray(UNLISTED_MASS * table / table.sum())
 
 
-def build_rules(priors: Sequence[WmiPrior], bodies: Iterable[BodyRule]) -> Rules:
-    """Join WMIs and bodies into the decoder's prior."""
-    bodies = tuple(bodies)
+def build_rules(
+    priors: Sequence[WmiPrior],
+    bodies: Iterable[BodyRule],
+    makers: Iterable[MakerCharacters] = (),
+) -> Rules:
+    """Join WMIs and bodies into the decoder's prior.
+
+    Args:
+        priors: The listed WMIs.
+        bodies: The rules of the groups.
+        makers: What was counted of single makers, who get rules of their own.
+    """
+    bodies = list(bodies)
     by_group: dict[str, list[int]] = {}
     for index, rule in enumerate(bodies):
         by_group.setdefault(rule.group, []).append(index)
+    own = _add_own_rules(bodies, makers)
     codes = np.stack([encode(prior.wmi).astype(np.int64) for prior in priors])
     weights = wmi_weights(priors)
     cells = [
-        (code, rule, weight * share)
+        (code, own.get((prior.wmi, rule), rule), weight * share)
         for prior, code, weight in zip(priors, codes, weights, strict=True)
         for rule, share in zip(
             by_group[prior.group],
@@ -164,10 +176,23 @@ def build_rules(priors: Sequence[WmiPrior], bodies: Iterable[BodyRule]) -> Rules
         unlisted=unlisted_prefixes(codes, weights),
         unlisted_rule=np.array(unlisted_rule),
     )
-    return Rules(VIN_SCHEME, stack(bodies), prefixes)
+    return Rules(VIN_SCHEME, stack(tuple(bodies)), prefixes)
+
+
+def _add_own_rules(
+    bodies: list[BodyRule], makers: Iterable[MakerCharacters]
+) -> dict[tuple[str, int], int]:
+    """Append the rules of single makers; tell them by WMI and the rule that each replaces."""
+    place = {rule.name: index for index, rule in enumerate(bodies)}
+    own = {}
+    for maker in makers:
+        replaced = place[maker.rule]
+        own[maker.wmi, replaced] = len(bodies)
+        bodies.append(own_rule(bodies[replaced], maker))
+    return own
 
 
 @cache
 def vin_rules() -> Rules:
     """The prior for VINs on this register's cards."""
-    return build_rules(load_wmi_priors(), load_body_rules())
+    return build_rules(load_wmi_priors(), load_body_rules(), load_maker_characters())

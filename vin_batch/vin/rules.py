@@ -79,3 +79,26 @@ class Rules:
             for position in range(PREFIX_LENGTH, self.scheme.length)
             if position != self.scheme.position
         )
+
+    def weigh(self, string: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Prior probability of one string, cell by cell.
+
+        Args:
+            string: ``int[length]`` of class indices.
+
+        Returns:
+            ``int64[cells]``, the body rules that may follow its prefix; ``float64[cells]``, the
+            probability that the string has in each: all but one are zero.
+        """
+        code, prefixes, bodies = string.astype(np.int64), self.prefixes, self.bodies
+        cells = np.flatnonzero((prefixes.known == code[:PREFIX_LENGTH]).all(axis=1))
+        if len(cells):
+            rules, weights = prefixes.rule[cells], prefixes.weight[cells].copy()
+        else:
+            rules = prefixes.unlisted_rule[code[:1]]
+            weights = prefixes.unlisted[tuple(code[:PREFIX_LENGTH])].reshape(1).copy()
+        for position in self.body_positions:
+            weights *= bodies.positions[rules, position, code[position]]
+        place = self.scheme.position
+        weights *= bodies.check[rules, self.scheme.residues(code), code[place]]
+        return rules, weights
