@@ -4,8 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_RUN := build/demo
-# Whole files to each process: a file's tests share models, runs and servers.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# Whole files to each process: a file's tests share models, runs and servers. Slow files come
+# first (tests/conftest.py), so that no process is left with one at the end.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
+  --no-loadscope-reorder
+# Tests start the program by the hundred: without bytecode each one would compile it anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo test test-fast lint types format wheel clean
 

@@ -23,8 +23,41 @@ if TYPE_CHECKING:
 settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")
 
+SLOW_FIRST = (
+    "cluster/test_ray_cluster.py",
+    "training/test_course.py",
+    "crash/test_system_calls.py",
+    "crash/test_soak.py",
+    "crash/test_poison.py",
+    "cli/test_benchmark.py",
+    "crash/test_signals.py",
+    "hostile/test_whole_run.py",
+    "crash/test_crash_points.py",
+    "batch/test_workers.py",
+    "cli/test_end_to_end.py",
+    "cli/test_nightly.py",
+    "crash/test_starts.py",
+    "cluster/test_ray_command.py",
+    "cli/test_compare_training.py",
+    "cli/test_second_reader.py",
+    "crash/test_disk.py",
+    "batch/test_slices.py",
+)
+"""Files of more than 15 seconds, the longest first: with several processes, none begins one
+when the others have nothing left to do."""
+
 # Workers of tests start by the hundred, and should not compile anything beside them.
 os.environ.setdefault("VIN_BATCH_KERNELS", "off")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Slow files first, where processes of pytest-xdist share the files."""
+    if not hasattr(config, "workerinput"):
+        return
+    tests = Path(__file__).parent
+    place = {tests / name: number for number, name in enumerate(SLOW_FIRST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
 @pytest.fixture(autouse=True)
