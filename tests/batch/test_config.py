@@ -166,3 +166,12 @@ def test_textfile_must_be_one_that_node_exporter_reads(tmp_path: Path) -> None:
     file.write_text("[run]\ntextfile = 'v.prom'")
     config = load_config(file, {"archive": "a", "output": "b"})
     assert config.textfile == tmp_path / "v.prom"
+
+
+def test_fingerprint_sees_the_vin_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = make_config(tmp_path)
+    card = load_model_card(config.model)
+    before = config.fingerprint(card)
+    monkeypatch.setattr("vin_batch.config.tables_sha256", lambda: "of other tables")
+    after = config.fingerprint(card)
+    assert {name for name in before if before[name] != after[name]} == {"vin_tables_sha256"}

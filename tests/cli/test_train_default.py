@@ -26,13 +26,13 @@ def recorder(tmp_path: Path) -> Path:
     return path
 
 
-def train(recorder: Path, **variables: str) -> tuple[int, list[str]]:
+def train(recorder: Path, *more: str, **variables: str) -> tuple[int, list[str]]:
     """Exit status of the script, and the commands of this call by what they make."""
     calls = recorder.parent / "calls"
     calls.write_text("")
     out = recorder.parent / "models" / "mine"
     done = subprocess.run(
-        ["sh", SCRIPT, "data", str(out)],
+        ["sh", SCRIPT, "data", str(out), *more],
         env={"PATH": "/usr/bin:/bin", "VIN_BATCH": str(recorder), **variables},
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
@@ -61,6 +61,13 @@ def test_every_step_once_and_in_order(recorder: Path) -> None:
     )
     assert calls[7] == "average-models mean 6 --share 0.45 -o OUT"
     assert calls[8] == "train --data data --cards 4000 --calibrate-only -o OUT"
+
+
+def test_a_list_of_vins_calibrates(recorder: Path) -> None:
+    status, calls = train(recorder, "my vins.csv")
+    assert status == 0
+    assert calls[8] == "train --data data --vins my vins.csv --cards 4000 --calibrate-only -o OUT"
+    assert calls[10] == "train-second-reader --data data --vins my vins.csv --model OUT"
 
 
 def test_goes_on_where_it_ended(recorder: Path) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vin_batch.vin.alphabet import INDEX, decode
-from vin_batch.vin.check_digit import check_digit, is_valid
+from vin_batch.vin.check_digit import CHECK_POSITION, check_digit, is_valid
 from vin_batch.vin.decoder import CHUNK_CARDS, Decoded, Decoder
 from vin_ink import ink, noisy_cards
 
@@ -110,12 +110,19 @@ def test_a_clear_unlisted_wmi_wins(decoder: Decoder, vin: str) -> None:
 def test_a_clear_character_wins_over_any_position_rule(
     decoder: Decoder, position: int, character: str
 ) -> None:
-    vins = [SOVIET, VOLKSWAGEN, "WF0AXXGCDA5R12345"]
+    vins = [SOVIET, "WF0AXXGCDA5R12345"]
     if position not in {4, 5}:  # where Mercedes-Benz tells its two ways of numbering apart
         vins.append("WDB2020201F123456")
+    if position != CHECK_POSITION:  # and here Volkswagen
+        vins.append(VOLKSWAGEN)
     for vin in vins:
         odd = vin[: position - 1] + character + vin[position:]
         assert best(read(decoder, ink(odd, sure=0.99999))) == odd
+
+
+def test_a_clear_check_digit_wins_over_the_filler_of_volkswagen(decoder: Decoder) -> None:
+    checked = VOLKSWAGEN[:8] + check_digit(VOLKSWAGEN) + VOLKSWAGEN[9:]
+    assert best(read(decoder, ink(checked, sure=0.99999))) == checked
 
 
 def test_a_serial_letter_is_read_as_the_digit_it_resembles(decoder: Decoder) -> None:
