@@ -62,6 +62,16 @@ def test_measurements_come_with_intervals_and_the_curve(model: Path) -> None:
     assert "| scan | 40.0 % | 45.0 % |" in text
 
 
+def test_a_list_of_vins_is_told(model: Path) -> None:
+    update_card(model, metrics={"characters": {}, "cards": {"scan": SCORE}})
+    assert "--vins" not in written(model)
+    cards = {"scan": SCORE, "scan, made-up models": SCORE}
+    update_card(model, metrics={"characters": {}, "cards": cards})
+    text = written(model)
+    assert "--data DATA --vins LIST --drawn 4000" in text
+    assert "| scan, made-up models | 1000 |" in text
+
+
 def test_rejects_have_a_table(model: Path) -> None:
     score = {
         "crops": 400, "refused": {"blot": 30, "blank": 10}, "mean": 0.5, "median": 0.45,

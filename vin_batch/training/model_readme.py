@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 
 from vin_batch.classifier.model_card import CARD_NAME
 from vin_batch.classifier.tail import Tail
+from vin_batch.training.fleet import MADE_UP
 
 _SOURCES: Final = """\
 Training images come from public collections, which are not part of this project: MNIST
@@ -19,6 +21,11 @@ _FONTS: Final = """\
 So do handwriting fonts under open licences (`vin_batch/training/font_families.csv` names each
 family and its licence); they are not part of this project either."""
 
+_FLEETS: Final = (
+    " The VINs are those that `vin-batch learn-makers` held out of its list, so that three in four "
+    "show a model that it counted; and, in rows of their own, made-up models of the same makers, "
+    "as an archive holds them that the list knows little of."
+)
 _LIMITS: Final = """\
 - People's digits come mostly from American writers. The region's 1 with a long upstroke,
   crossed 7 and Z, open 4 and crossed 0 are drawn by the stroke writer; few people of the data
@@ -86,10 +93,15 @@ def _made_by(card: dict[str, Any]) -> str:
 
 
 def _measured_by(card: dict[str, Any]) -> str:
+    vins = "--vins LIST " if _has_list(card["metrics"].get("cards", {})) else ""
     return (
         "The figures below are printed by\n\n"
-        f"    vin-batch evaluate --model models/{card['name']} --data DATA --drawn 4000"
+        f"    vin-batch evaluate --model models/{card['name']} --data DATA {vins}--drawn 4000"
     )
+
+
+def _has_list(scores: Collection[str]) -> bool:
+    return any(title.endswith(MADE_UP) for title in scores)
 
 
 def _source_of(record: dict[str, Any]) -> str:
@@ -113,7 +125,9 @@ def _cards(scores: dict[str, Any]) -> str:
         return ""
     return (
         "## Cards\n\nSynthetic VINs written with glyphs of held-out people, framed and scanned "
-        "by the simulator; other cards than those of the calibration. 95 % intervals.\n\n"
+        "by the simulator; other cards than those of the calibration. 95 % intervals."
+        + (_FLEETS if _has_list(scores) else "")
+        + "\n\n"
         + _card_table(scores)
         + _risk_table(scores)
     )
