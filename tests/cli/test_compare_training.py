@@ -22,7 +22,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     from vin_batch.training import network, typeface_pack
 
     monkeypatch.setattr(typeface_pack, "HANDS", 1)
-    monkeypatch.setattr(network, "WIDTHS", (4, 6, 8))
+    monkeypatch.setattr(network, "WIDTHS", (6,))
     monkeypatch.setattr(network, "HEAD_UNITS", 16)
     return write_data(tmp_path / "data")
 

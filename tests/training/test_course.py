@@ -40,15 +40,19 @@ NAME = "six_convolutions"
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A network of a few filters, few images for validation and temperature, one hand."""
-    from vin_batch.training import cost, course, fit, network, rejects, typeface_pack
+    """A network of a few filters, few images for validation and temperature, one hand.
 
-    monkeypatch.setattr(network, "WIDTHS", (4, 6, 8))
+    Most of the time goes into graphs of TensorFlow, whose size is the number of layers.
+    """
+    from vin_batch.training import cost, course, fit, network, rejects, sources, typeface_pack
+
+    monkeypatch.setattr(network, "WIDTHS", (6,))
     monkeypatch.setattr(network, "HEAD_UNITS", 16)
     monkeypatch.setattr(typeface_pack, "HANDS", 1)
     monkeypatch.setattr(course, "TEMPERATURE_IMAGES", 200)
     monkeypatch.setattr(fit, "draw_pool", few)
     monkeypatch.setattr(rejects, "CROPS", 12)
+    monkeypatch.setattr(sources, "DRAWN_REJECTS", 40)
     monkeypatch.setattr(cost, "IMAGES", 300)
     monkeypatch.setattr(cost, "CROPS", 30)
 
