@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from vin_batch.vin import decoder as decoder_module
 from vin_batch.vin.check_digit import CheckScheme
 from vin_batch.vin.decoder import CHUNK_CARDS, Decoder, ink_of
 from vin_batch.vin.rules import BodyRules, PrefixRules, Rules
@@ -126,6 +128,32 @@ def test_ties_and_absurd_numbers_are_exact_too(seed: int, scale: float, tones: i
         assert weights[places] / weights.sum() == pytest.approx(posteriors, rel=1e-6)
         assert len(set(places.tolist())) == count
         assert posteriors.sum() <= 1.0 + 1e-9
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    negligible=st.sampled_from([1e-12, 1e-3, 0.1, 0.9]),
+    spread=st.sampled_from([0.0, 1.0, 3.0, 8.0]),
+)
+def test_negligible_rules_count_at_most_as_much_as_promised(
+    seed: int, negligible: float, spread: float
+) -> None:
+    """Even where much is negligible the best strings are the best, and the error is bounded."""
+    rng = np.random.default_rng(seed)
+    size, length, count = 3, 5, 5
+    rules = random_rules(rng, size, length, 3)
+    log_probs = rng.normal(0.0, spread, (CARDS, length, size))
+    with patch.object(decoder_module, "NEGLIGIBLE", negligible):
+        decoded = Decoder(rules, alternatives=count - 1).decode(log_probs)
+    strings = np.array(list(product(range(size), repeat=length)))
+    for card in range(CARDS):
+        weights = brute_weights(rules, strings, ink_of(log_probs)[:, :, card])
+        excess = np.exp(decoded.log_evidence[card]) / float(size) ** length / weights.sum()
+        assert 1.0 - 1e-9 <= excess <= 1.0 + len(rules.bodies.names) * negligible + 1e-9
+        posteriors = np.append(decoded.posterior[card], decoded.alternative_posteriors[card])
+        largest = np.sort(weights)[::-1][:count] / weights.sum()
+        assert posteriors == pytest.approx(largest / excess, rel=1e-9)
 
 
 @settings(max_examples=20, deadline=None)

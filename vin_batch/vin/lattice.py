@@ -1,64 +1,91 @@
 """Sums and maxima over all bodies (what follows a WMI), by dynamic programming over residues.
 
-Arrays keep the cards on the last axis: all arithmetic is then elementwise over contiguous
-cards, fast, and the result for a card does not depend on which cards are beside it. For
-the same reason no BLAS product is used (its order of summation depends on the shape), and
-the caller fills up to a multiple of ``MIN_CARDS`` cards, because NumPy sums in another
-order along an axis that has become contiguous.
+There are many body rules, and for one card hardly any of them matters. So there are quick
+bounds on all rules for all cards, and a dynamic programme for *pairs* of body rule and card.
 
-Most body rules have the same distribution at most positions. Every different one is
-weighed once, and rules that end alike share the sums over their endings.
+Arrays keep cards or pairs on the last axis: all arithmetic is then elementwise over
+contiguous numbers, fast, and the result for a card does not depend on which cards are beside
+it. For the same reason no BLAS product is used (its order of summation depends on the shape),
+and the caller fills up to a multiple of ``MIN_CARDS`` cards, because NumPy sums in another
+order along an axis that has become contiguous.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Final, TypeVar
+from functools import cache, cached_property
+from typing import Final
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from vin_batch.vin.check_digit import CheckScheme
 from vin_batch.vin.rules import Rules
 
 MIN_CARDS: Final = 8
-NEGLIGIBLE: Final = 1e-14
+BLOCK_PAIRS: Final = 256
+"""Pairs whose bodies are worked out at a time, so that the tables stay in the cache."""
+ROUNDED: Final = 1e-14
 """Two probabilities of a rule that differ by less, as a share, are the same but for rounding."""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Number = TypeVar("Number", np.float64, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One body position.
+class Part:
+    """Some positions of the body, side by side.
 
     Attributes:
-        position: 0-based.
-        rows: Where its different distributions are among the rows of ``Lattice.weigh``.
-        prior: ``float64[rules, size + 1]``, of each rule; zero for the class ``size``, which
-            stands for no class.
-        different: ``float64[most, rows, modulus]``, the different distributions, in the
-            order of ``members``.
-        members: ``int64[most, modulus]``, the classes that add each residue, filled up with
-            ``size``.
-        row_of_rule: ``int64[rules]``, row of ``Lattice.weigh`` that a rule has here.
-        row_of_node: ``int64[nodes]``, row of each different ending that begins here.
-        tail_of_node: ``int64[nodes]``, the ending after that row, a node of the next step.
-        after: ``int64[modulus, size]``, residue after each class.
+        positions: ``int64[k]``, 0-based.
+        prior: ``float64[rules, k * (size + 1)]``, of every class at each of them; zero for the
+            class ``size``, which stands for no class.
+        members: ``int64[most, k, modulus]``, where in a row of ``prior`` the classes are that
+            add each residue, filled up with no class.
     """
 
-    position: int
-    rows: slice
+    positions: Ints
     prior: Floats
-    different: Floats
     members: Ints
-    row_of_rule: Ints
-    row_of_node: Ints
-    tail_of_node: Ints
-    after: Ints
+
+    @classmethod
+    def of(cls, rules: Rules, positions: Ints) -> Part:
+        """Prepare some positions."""
+        scheme, prior = rules.scheme, rules.bodies.positions[:, positions]
+        prior = np.concatenate([prior, np.zeros((*prior.shape[:2], 1))], axis=2)
+        members = [
+            classes_by_residue(added, scheme.modulus) + place * (scheme.size + 1)
+            for place, added in enumerate(added_residues(scheme, positions))
+        ]
+        most = max(map(len, members), default=1)
+        table = np.empty((most, len(positions), scheme.modulus), dtype=np.int64)
+        for place, some in enumerate(members):
+            table[:, place] = place * (scheme.size + 1) + scheme.size
+            table[: len(some), place] = some
+        return cls(positions, prior.reshape(len(prior), -1), table)
+
+    def rows(self, ink: Floats) -> Floats:
+        """Bring ``float64[length, size, n]`` into the order of ``prior``, a row per card."""
+        some = ink[self.positions]
+        nothing = np.zeros((len(some), 1, ink.shape[-1]))
+        rows = np.concatenate([some, nothing], axis=1).transpose(2, 0, 1)
+        return np.asarray(rows.reshape(ink.shape[-1], -1))
+
+    def weigh(self, rows: Floats, rule: Ints, card: Ints, operation: np.ufunc) -> Floats:
+        """Combine prior times ink over the classes that add a residue.
+
+        Args:
+            rows: ``rows`` of the cards.
+            rule: ``int64[pairs]``, body rules.
+            card: ``int64[pairs]``, of which cards.
+            operation: ``np.add`` for sums, ``np.maximum`` for the best.
+
+        Returns:
+            ``float64[k, modulus, pairs]``.
+        """
+        classes = self.prior.take(rule, axis=0)
+        classes *= rows.take(card, axis=0)
+        return combined(np.ascontiguousarray(classes.T), self.members, operation)
 
 
 @dataclass(frozen=True)
@@ -71,123 +98,131 @@ class Lattice:
 
     rules: Rules
 
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        """The body positions in order."""
-        return self._plan[0]
-
-    @property
-    def row_count(self) -> int:
-        """How many different distributions there are, counted position by position."""
-        return int(self.steps[0].rows.stop)
+    @cached_property
+    def order(self) -> Ints:
+        """``int64[steps + 1]``: the body positions in order, then the check position."""
+        return np.array((*self.rules.body_positions, self.rules.scheme.position))
 
     @cached_property
-    def _plan(self) -> tuple[tuple[Step, ...], Ints]:
-        """The steps, and ``int64[rules]``: which ending of the first step each rule is."""
-        scheme, bodies = self.rules.scheme, self.rules.bodies
-        steps: list[Step] = []
-        nodes, begin = np.zeros(len(bodies.names), dtype=np.int64), 0
-        for position in reversed(self.rules.body_positions):
-            prior = with_nothing(bodies.positions[:, position].T).T
-            different, row = _different(prior)
-            ending, node = _different(np.column_stack([row, nodes]))
-            added = scheme.values * scheme.weights[position] % scheme.modulus
-            members = classes_by_residue(added, scheme.modulus)
-            steps.append(
-                Step(
-                    position=position,
-                    rows=slice(begin, begin + len(different)),
-                    prior=prior,
-                    different=np.stack([different[:, some] for some in members]),
-                    members=members,
-                    row_of_rule=row + begin,
-                    row_of_node=ending[:, 0] + begin,
-                    tail_of_node=ending[:, 1],
-                    after=(np.arange(scheme.modulus)[:, None] + added) % scheme.modulus,
-                )
-            )
-            nodes, begin = node, begin + len(different)
-        return tuple(reversed(steps)), nodes
+    def added(self) -> Ints:
+        """``int64[steps + 1, size]``: residue that every class adds at each step."""
+        return added_residues(self.rules.scheme, self.order)
 
     @cached_property
-    def _check(self) -> tuple[Floats, list[tuple[int, Ints, Floats]]]:
-        """The check term: what does not depend on the residue, and what is added to it.
+    def prior(self) -> Floats:
+        """``float64[steps + 1, rules, size]``: prior of each class at each step.
+
+        1 at the check position, where it depends on the others.
+        """
+        prior = np.ascontiguousarray(self.rules.bodies.positions[:, self.order].transpose(1, 0, 2))
+        prior[-1] = 1.0
+        return prior
+
+    @cached_property
+    def _whole(self) -> Part:
+        return Part.of(self.rules, self.order[:-1])
+
+    @cached_property
+    def _parts(self) -> tuple[Part, Part]:
+        """The positions at which all rules agree, and the others."""
+        prior = self.prior[:-1]
+        agree = (prior == prior[:, :1]).all(axis=(1, 2))
+        some, others = self.order[:-1][agree], self.order[:-1][~agree]
+        return Part.of(self.rules, some), Part.of(self.rules, others)
+
+    @cached_property
+    def _different(self) -> list[tuple[int, Floats, Ints]]:
+        """The different distributions of every step.
 
         Returns:
-            ``float64[rules, size]``; and per class the residues that raise its probability,
-            and by how much, ``float64[rules, residues]``.
+            Position; ``float64[rows, size]``; and which row each rule has, ``int64[rules]``.
+            At the check position a row is the least and the largest term side by side.
         """
         check = self.rules.bodies.check
+        ends = np.concatenate([check.min(axis=1), check.max(axis=1)], axis=1)
+        found = []
+        for position, prior in zip(self.order.tolist(), [*self.prior[:-1], ends], strict=True):
+            rows, row = np.unique(prior, axis=0, return_inverse=True)
+            found.append((position, rows, row.ravel()))
+        return found
+
+    @cached_property
+    def _check(self) -> tuple[Floats, Ints, Floats]:
+        """The check term: what does not depend on the residue, and where there is more.
+
+        Returns:
+            ``float64[size, rules]``; ``int64[most, modulus]``, the classes that are more
+            probable at some residue, filled up with ``size``; and that probability,
+            ``float64[most, modulus, rules]``.
+        """
+        check = self.rules.bodies.check.transpose(2, 1, 0)
+        size, modulus, _ = check.shape
         common = check.min(axis=1)
-        extra = check - common[:, None]
-        extra[extra < NEGLIGIBLE * common[:, None]] = 0.0
-        raised = [(c, np.flatnonzero(extra[:, :, c].any(axis=0))) for c in range(check.shape[2])]
-        return common, [(c, where, extra[:, where, c]) for c, where in raised if len(where)]
+        more = (check - common[:, None] > ROUNDED * common[:, None]).any(axis=2)
+        members = np.full((max(int(more.sum(axis=0).max()), 1), modulus), size)
+        for residue in range(modulus):
+            classes = np.flatnonzero(more[:, residue])
+            members[: len(classes), residue] = classes
+        padded = np.concatenate([check, np.zeros((1, *check.shape[1:]))])
+        return common, members, padded[members, np.arange(modulus)]
 
-    def weigh(self, ink: Floats) -> Floats:
-        """Weigh the different distributions of the body.
+    def bounds(self, ink: Floats) -> tuple[Floats, Floats]:
+        """How much all bodies of a rule weigh together at least and at most, up to rounding.
+
+        The bounds hold whatever the residue of the prefix.
 
         Args:
             ink: ``float64[length, size, n]``.
 
         Returns:
-            ``float64[rows, modulus, n]``: prior times ink, summed over the classes that add
-            a residue.
+            Twice ``float64[rules, n]``.
         """
-        weighed = np.empty((self.row_count, self.rules.scheme.modulus, ink.shape[-1]))
-        for step in self.steps:
-            classes = with_nothing(ink[step.position])[step.members]
-            np.einsum("krm,kmn->rmn", step.different, classes, out=weighed[step.rows])
-        return weighed
+        *body, (position, ends, row) = self._different
+        least, most = np.split(ends, 2, axis=1)
+        low, high = (np.einsum("rc,cn->rn", some, ink[position])[row] for some in (least, most))
+        for position, rows, row in body:
+            weights = np.einsum("rc,cn->rn", rows, ink[position])
+            weights = weights if len(rows) == 1 else weights.take(row, axis=0)
+            low *= weights
+            high *= weights
+        return low, high
 
-    def sums(self, weighed: Floats, ink: Floats) -> Floats:
-        """Sum over all bodies of prior times ink.
+    def bodies(self, ink: Floats, rule: Ints, card: Ints, operation: np.ufunc) -> Floats:
+        """Weigh all that can follow a prefix.
 
         Args:
-            weighed: ``weigh`` of these cards.
             ink: ``float64[length, size, n]``.
+            rule: ``int64[pairs]``, body rules to look at.
+            card: ``int64[pairs]``, for which cards.
+            operation: ``np.add`` for sums, ``np.maximum`` for the best.
 
         Returns:
-            ``float64[rules, modulus, n]``: weight of everything that can follow a prefix of
-            that residue.
+            ``float64[modulus, pairs]``, by residue of the prefix.
         """
-        steps, node_of_rule = self._plan
-        modulus = self.rules.scheme.modulus
-        opposite = -np.arange(modulus) % modulus
-        table = weighed[steps[-1].row_of_node]
-        for step in reversed(steps[:-1]):
-            weights = weighed[step.row_of_node[:, None], opposite]
-            table = _correlate(weights, table[step.tail_of_node])
-        return _correlate(table[node_of_rule], self._check_sums(ink[self.rules.scheme.position]))
+        _, own = self._parts
+        agreed, rows = self._agreed(ink, operation), own.rows(ink)
+        found = np.empty((self.rules.scheme.modulus, len(rule)))
+        blocks = max(-(-len(rule) // BLOCK_PAIRS), 1)
+        for some in np.array_split(np.arange(len(rule)), blocks):
+            rules, cards = rule[some], card[some]
+            table = self._checks(ink, rules, cards, operation)
+            table = _joined(agreed.take(cards, axis=1), table, operation)
+            for weights in own.weigh(rows, rules, cards, operation):
+                table = _joined(weights, table, operation)
+            found[:, some] = table
+        return found
 
-    def _check_sums(self, ink: Floats) -> Floats:
-        """Prior times ink at the check position, ``float64[rules, modulus, n]``."""
-        common, raised = self._check
-        base = np.einsum("rc,cn->rn", common, ink)
-        total = np.repeat(base[:, None], self.rules.scheme.modulus, axis=1)
-        for class_, residues, extra in raised:
-            total[:, residues] += extra[:, :, None] * ink[class_]
-        return np.asarray(total)
-
-    def bounds(self, weighed: Floats, ink: Floats) -> Floats:
-        """No body weighs more than this, up to rounding, whatever its residue.
-
-        Args:
-            weighed: ``weigh`` of these cards.
-            ink: ``float64[length, size, n]``.
-
-        Returns:
-            ``float64[rules, n]``.
-        """
-        highest = weighed.max(axis=1)
-        check = self.rules.bodies.check.max(axis=1)
-        bound = np.einsum("rc,cn->rn", check, ink[self.rules.scheme.position])
-        for step in self.steps:
-            bound *= highest[step.row_of_rule]
-        return np.asarray(bound)
+    def _agreed(self, ink: Floats, operation: np.ufunc) -> Floats:
+        """Weigh the positions at which all rules agree, by residue, ``float64[modulus, n]``."""
+        part, cards, modulus = self._parts[0], np.arange(ink.shape[-1]), self.rules.scheme.modulus
+        missing = np.zeros((modulus, len(cards)))
+        missing[0] = 1.0
+        for weights in part.weigh(part.rows(ink), np.zeros_like(cards), cards, operation):
+            missing = _joined(weights, missing, operation)
+        return missing[-np.arange(modulus) % modulus]
 
     def maxima(self, ink: Floats, rule: Ints, card: Ints) -> Floats:
-        """Weigh the best bodies, from the end of the string to its beginning.
+        """Weigh the best bodies, from every position on.
 
         Args:
             ink: ``float64[length, size, n]``.
@@ -195,26 +230,39 @@ class Lattice:
             card: ``int64[pairs]``, for which cards.
 
         Returns:
-            ``float64[steps + 1, modulus, pairs]``: weight of the best that can follow from
-            body step ``s`` on, when the characters before it have that residue. Step 0 is
-            the first position after the prefix; the last row is the check position.
+            ``float64[steps + 1, pairs, 2 * modulus]``: weight of the best that can follow from
+            body step ``s`` on, when the characters before it have that residue; residues
+            beyond the modulus are there again. Step 0 is the first position after the prefix;
+            the last row is the check position.
         """
         modulus = self.rules.scheme.modulus
-        table = np.zeros((len(self.steps) + 1, modulus, len(rule)))
-        check = self.rules.bodies.check
-        inks = ink.take(card, axis=2)
-        for class_, prob in enumerate(inks[self.rules.scheme.position]):
-            np.maximum(table[-1], check[rule, :, class_].T * prob, out=table[-1])
-        for index in range(len(self.steps) - 1, -1, -1):
-            step = self.steps[index]
-            classes = with_nothing(inks[step.position])
-            classes *= step.prior[rule].T
-            weights = classes[step.members].max(axis=0)
-            twice = np.concatenate([table[index + 1], table[index + 1]])
-            for residue, weight in enumerate(weights):
-                reach = weight * twice[residue : residue + modulus]
-                np.maximum(table[index], reach, out=table[index])
-        return table
+        best = np.empty((len(self.order), len(rule), 2 * modulus))
+        table = self._checks(ink, rule, card, np.maximum)
+        best[-1] = np.concatenate([table, table]).T
+        steps = self._whole.weigh(self._whole.rows(ink), rule, card, np.maximum)
+        for place in reversed(range(len(steps))):
+            table = _joined(steps[place], table, np.maximum)
+            best[place] = np.concatenate([table, table]).T
+        return best
+
+    def _checks(self, ink: Floats, rule: Ints, card: Ints, operation: np.ufunc) -> Floats:
+        """Prior times ink at the check position, ``float64[modulus, pairs]``."""
+        common, members, check = self._check
+        inks = with_nothing(ink[self.rules.scheme.position]).take(card, axis=1)
+        least = with_nothing(common.take(rule, axis=1))
+        terms = check.take(rule, axis=2)
+        if operation is np.add:
+            terms -= least.take(members, axis=0)
+        terms *= inks.take(members, axis=0)
+        least *= inks
+        return np.asarray(
+            operation(operation.reduce(least, axis=0), operation.reduce(terms, axis=0))
+        )
+
+
+def added_residues(scheme: CheckScheme, positions: Ints) -> Ints:
+    """``int64[k, size]``: the residue that every class adds at some positions."""
+    return np.asarray(scheme.weights[positions, None] * scheme.values % scheme.modulus)
 
 
 def classes_by_residue(added: Ints, modulus: int) -> Ints:
@@ -239,18 +287,28 @@ def with_nothing(ink: Floats) -> Floats:
     return np.concatenate([ink, np.zeros((1, ink.shape[-1]))])
 
 
-def _different(rows: NDArray[Number]) -> tuple[NDArray[Number], Ints]:
-    """The different rows, and which of them each row is."""
-    unique, inverse = np.unique(rows, axis=0, return_inverse=True)
-    return unique, np.asarray(inverse, dtype=np.int64).ravel()
+def combined(classes: Floats, members: Ints, operation: np.ufunc) -> Floats:
+    """Combine ``float64[size, n]`` over the first axis of ``members``, in order."""
+    return np.asarray(operation.reduce(classes.take(members, axis=0), axis=0))
 
 
-def _correlate(weights: Floats, table: Floats) -> Floats:
-    """``out[i, r] = sum over k of weights[i, k] * table[i, (r + k) % modulus]``, per card.
+def _joined(weights: Floats, table: Floats, operation: np.ufunc) -> Floats:
+    """Put a position before what can follow it.
 
-    ``einsum`` adds over k in order, card by card; it calls no BLAS unless told to optimise.
+    ``out[r]`` combines ``weights[k] * table[(r + k) % modulus]`` over k, in order.
+
+    Args:
+        weights: ``float64[modulus, pairs]``, of the position, by the residue that it adds.
+        table: ``float64[modulus, pairs]``, of what follows, by the residue before it.
+        operation: ``np.add`` or ``np.maximum``.
     """
-    modulus = table.shape[1]
-    twice = np.concatenate([table, table[:, :-1]], axis=1)
-    windows = sliding_window_view(twice, modulus, axis=1)
-    return np.asarray(np.einsum("ikn,iknr->irn", weights, windows))
+    terms = table.take(_sums_of_residues(len(table)), axis=0)
+    terms *= weights[:, None]
+    return np.asarray(operation.reduce(terms, axis=0))
+
+
+@cache
+def _sums_of_residues(modulus: int) -> Ints:
+    """``int64[modulus, modulus]``."""
+    residues = np.arange(modulus)
+    return np.asarray((residues[:, None] + residues) % modulus)

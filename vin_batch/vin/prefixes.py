@@ -10,12 +10,48 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vin_batch.vin.lattice import Floats, Ints, classes_by_residue, with_nothing
+from vin_batch.vin.lattice import Floats, Ints, classes_by_residue, combined, with_nothing
 from vin_batch.vin.rules import PREFIX_LENGTH, Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """The listed cells, sorted by body rule, and as in ``PrefixRules`` within a rule.
+
+    Attributes:
+        known: ``int64[cells, 3]``, prefixes.
+        residue: ``int64[cells]``, of the prefix.
+        rule: ``int64[cells]``, body rule.
+        weight: ``float64[cells]``, prior probability.
+        owners: Body rules that have cells.
+        begins: Where the cells of each of them begin.
+    """
+
+    known: Ints
+    residue: Ints
+    rule: Ints
+    weight: Floats
+    owners: Ints
+    begins: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixSums:
+    """What the strings of every card weigh together.
+
+    Attributes:
+        total: ``float64[n]``, all strings.
+        listed: ``float64[cells, n]``, those of each listed cell; none of them weighs more.
+        unlisted: ``float64[n]``, no string whose prefix is not listed weighs more.
+    """
+
+    total: Floats
+    listed: Floats
+    unlisted: Floats
 
 
 @dataclass(frozen=True)
@@ -37,9 +73,14 @@ class Prefixes:
         return np.asarray(whole % scheme.modulus)
 
     @cached_property
-    def known_residues(self) -> Ints:
-        """``int64[cells]``: residue of the prefix of every listed cell."""
-        return np.asarray(self.residues[tuple(self.rules.prefixes.known.T)])
+    def cells(self) -> Cells:
+        """The listed cells."""
+        prior = self.rules.prefixes
+        order = np.argsort(prior.rule, kind="stable")
+        known, rule = prior.known[order], prior.rule[order]
+        owners, begins = np.unique(rule, return_index=True)
+        residue = self.residues[tuple(known.T)]
+        return Cells(known, residue, rule, prior.weight[order], owners, begins)
 
     @cached_property
     def unlisted_rules(self) -> Ints:
@@ -54,14 +95,6 @@ class Prefixes:
         if not ((unlisted == 0.0) | (unlisted == pairs[:, :, None])).all():
             raise ValueError("the prior of an unlisted prefix depends on its third character")
         return pairs
-
-    @cached_property
-    def _cells_by_rule(self) -> tuple[Ints, list[tuple[int, int, int]]]:
-        rule = self.rules.prefixes.rule
-        order = np.argsort(rule, kind="stable")
-        begins = np.searchsorted(rule[order], np.arange(rule.max() + 2)).tolist()
-        spans = [(r, begin, end) for r, (begin, end) in enumerate(pairwise(begins))]
-        return order, [(r, begin, end) for r, begin, end in spans if end > begin]
 
     @cached_property
     def _pair_cell(self) -> Ints:
@@ -105,106 +138,76 @@ class Prefixes:
         )
 
     @cached_property
-    def _prior_without(self) -> Floats:
-        """``float64[size, size, size]``: ``[third, second, first]``, zero where listed."""
-        return np.ascontiguousarray(self.rules.prefixes.unlisted.transpose(2, 1, 0))
+    def _untouched(self) -> Floats:
+        """``pair_prior`` of the pairs without listed members, zero for the others."""
+        return np.where((self.rules.prefixes.unlisted > 0.0).all(axis=2), self.pair_prior, 0.0)
 
     def known_weights(self, ink: Floats) -> Floats:
         """Prior times ink of every listed cell's prefix, ``float64[cells, n]``."""
-        prefixes = self.rules.prefixes
-        first, second, third = (ink[place][prefixes.known[:, place]] for place in range(3))
-        first *= prefixes.weight[:, None]
+        cells = self.cells
+        first, second, third = (
+            ink[place].take(cells.known[:, place], axis=0) for place in range(3)
+        )
+        first *= cells.weight[:, None]
         first *= second
         first *= third
         return np.asarray(first)
 
-    def best_known(self, weights: Floats) -> Floats:
-        """The largest of ``known_weights`` by body rule, ``float64[rules, n]``."""
-        order, spans = self._cells_by_rule
-        sorted_weights = weights[order]
-        best = np.zeros((len(self.rules.bodies.names), weights.shape[1]))
-        for rule, begin, end in spans:
-            sorted_weights[begin:end].max(axis=0, out=best[rule])
-        return best
+    def by_rule(self, heads: Floats, ink: Floats) -> tuple[Floats, Floats]:
+        """Bounds on prior times ink of all prefixes together, by the body rule that follows.
 
-    @cached_property
-    def _pair_bounds(self) -> tuple[Floats, Floats, float]:
-        """Largest ``pair_prior`` by first character, by second character, and of all."""
-        prior = self.pair_prior
-        return prior.max(axis=1), prior.max(axis=0), float(prior.max())
-
-    def best_unlisted(self, ink: Floats, reach: Floats) -> Floats:
-        """Quick bounds on the best string whose prefix is not listed.
-
-        Such a prefix has the most probable character at all three positions, or at most the
-        second most probable one at some of them.
+        A pair of first characters with listed members counts once as if no third character
+        were left to the others, and once as if every one were.
 
         Args:
-            ink: ``float64[length, size, n]``.
-            reach: ``Lattice.bounds``.
+            heads: ``known_weights``.
+            ink: ``float64[length, size, n]``; every box sums to 1.
 
         Returns:
-            ``float64[n]``.
+            Twice ``float64[rules, n]``: at least and at most this, up to rounding.
         """
-        cards, prior = np.arange(ink.shape[-1]), self.rules.prefixes
-        prefix = ink[:PREFIX_LENGTH].copy()
-        top = prefix.argmax(axis=1)
-        highest = np.stack([prefix[place, top[place], cards] for place in range(PREFIX_LENGTH)])
-        for place in range(PREFIX_LENGTH):
-            prefix[place, top[place], cards] = 0.0
-        # What is lost by another character than the most probable one.
-        loss = prefix.max(axis=1) / highest
-        by_first, by_second, of_all = self._pair_bounds
-        same_first = np.maximum(by_first[top[0]] * loss[1], prior.unlisted[tuple(top)])
-        same_first = np.maximum(same_first, self.pair_prior[top[0], top[1]] * loss[2])
-        other_first = np.maximum(by_second[top[1]] * loss[0], of_all * loss[0] * loss[1])
-        bound = same_first * reach[prior.unlisted_rule[top[0]], cards]
-        np.maximum(bound, other_first * reach[self.unlisted_rules].max(axis=0), out=bound)
-        return np.asarray(bound * highest.prod(axis=0))
+        weights = np.zeros((2, len(self.rules.bodies.names), ink.shape[-1]))
+        weights[:, self.cells.owners] = np.add.reduceat(heads, self.cells.begins, axis=0)
+        for bound, prior in zip(weights, (self._untouched, self.pair_prior), strict=True):
+            unlisted = np.einsum("ab,bn->an", prior, ink[1]) * ink[0]
+            for rule in self.unlisted_rules:
+                bound[rule] += unlisted[self.rules.prefixes.unlisted_rule == rule].sum(axis=0)
+        return weights[0], weights[1]
 
-    def best_unlisted_by_rule(self, ink: Floats) -> Floats:
-        """Bounds on prior times ink of the prefixes that are not listed.
+    def rules_of(self, listed: NDArray[np.bool_], unlisted: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The body rules of some prefixes, ``bool[rules, n]``.
 
-        The most probable third character counts where it is not listed, elsewhere the
-        second most probable one counts as if it never were.
-
-        Returns:
-            ``float64[rules, n]``, by the body rule that follows.
+        Args:
+            listed: ``bool[cells, n]``, which of the listed cells.
+            unlisted: ``bool[n]``, whether prefixes that are not listed, too.
         """
-        third = ink[2]
-        top = third.argmax(axis=0)
-        cards = np.arange(ink.shape[-1])
-        highest = third[top, cards]
-        rest = third.copy()
-        rest[top, cards] = 0.0
-        second = np.ascontiguousarray(ink[1].T)[:, :, None]
-        free = (self._prior_without[top] * second).max(axis=1) * highest[:, None]
-        other = (self.pair_prior.T * second).max(axis=1) * rest.max(axis=0)[:, None]
-        bound = np.maximum(free, other) * ink[0].T
-        best = np.zeros((len(self.rules.bodies.names), ink.shape[-1]))
-        for rule in self.unlisted_rules:
-            best[rule] = bound[:, self.rules.prefixes.unlisted_rule == rule].max(axis=1)
-        return best
+        rules = np.zeros((len(self.rules.bodies.names), len(unlisted)), dtype=np.bool_)
+        rules[self.cells.owners] = np.logical_or.reduceat(listed, self.cells.begins, axis=0)
+        rules[self.unlisted_rules] |= unlisted
+        return rules
 
-    def sums(self, heads: Floats, ink: Floats, bodies: Floats) -> Floats:
-        """Sum over all strings of prior times ink.
+    def sums(self, heads: Floats, ink: Floats, bodies: Floats) -> PrefixSums:
+        """Sum over strings of prior times ink.
 
         Args:
             heads: ``known_weights``.
             ink: ``float64[length, size, n]``.
-            bodies: ``Lattice.sums``.
-
-        Returns:
-            ``float64[n]``.
+            bodies: ``float64[rules, modulus, n]``, what follows a prefix of that residue.
         """
-        listed = bodies[self.rules.prefixes.rule, self.known_residues]
+        modulus, cards = bodies.shape[1:]
+        cells = self.cells
+        listed = bodies.reshape(-1, cards).take(cells.rule * modulus + cells.residue, axis=0)
         listed *= heads
         pairs = self.after_pairs(ink[2], bodies[self.unlisted_rules], np.add)
         pairs *= self.pair_prior.reshape(-1, 1)
         table = pairs.reshape(*self.pair_prior.shape, -1)
         table *= ink[1]
         unlisted = table.sum(axis=1) * ink[0]
-        return np.asarray(listed.sum(axis=0) + unlisted.sum(axis=0))
+        return PrefixSums(
+            total=listed.sum(axis=0) + unlisted.sum(axis=0),
+            listed=listed,
+            unlisted=(table.max(axis=1) * ink[0]).max(axis=0),
+        )
 
     def after_pairs(self, ink: Floats, bodies: Floats, operation: np.ufunc) -> Floats:
         """Weigh all that can follow the first two characters of an unlisted prefix.
@@ -218,14 +221,14 @@ class Prefixes:
             ``float64[size * size, n]``, by first and second character.
         """
         modulus, cards = self.rules.scheme.modulus, ink.shape[-1]
-        thirds = _combined(ink, self._thirds, operation)
+        thirds = combined(with_nothing(ink), self._thirds, operation)
         twice = np.concatenate([bodies, bodies], axis=1)
         after = np.zeros_like(bodies)
         for added, weight in enumerate(thirds):
             operation(after, weight * twice[:, added : added + modulus], out=after)
         pairs = after.reshape(-1, cards)[self._pair_cell]
         special, left, members = self._gaps
-        fewer = _combined(ink, members, operation)
+        fewer = combined(with_nothing(ink), members, operation)
         rule, residue = np.divmod(self._pair_cell[special], modulus)
         flat, total = bodies.reshape(-1, cards), np.zeros((len(special), cards))
         for added in range(modulus):
@@ -234,12 +237,3 @@ class Prefixes:
             operation(total, term, out=total)
         pairs[special] = total
         return pairs
-
-
-def _combined(ink: Floats, members: Ints, operation: np.ufunc) -> Floats:
-    """Combine ``float64[size, n]`` over the first axis of ``members``."""
-    classes = with_nothing(ink)
-    total = classes[members[0]]
-    for some in members[1:]:
-        operation(total, classes[some], out=total)
-    return np.asarray(total)

@@ -6,9 +6,9 @@ each with the weight of its best member, takes the best set, reads off its best 
 splits the rest of that set by the first character that differs (Lawler 1972, Management
 Science 18:401). The pool starts with one set per cell.
 
-Most body rules cannot have any of the best strings of a card. A cheap upper bound on each
-rule tells which: they are left out only where that bound is below the weight of ``k``
-strings that are already found.
+Most cells cannot have any of the best strings of a card. The sum of a cell's strings tells
+which: no string weighs more than its cell. A cell is left out only where that sum is below the
+weight of ``k`` strings that are already found.
 """
 
 from __future__ import annotations
@@ -20,13 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vin_batch.vin.lattice import Floats, Ints, Lattice
-from vin_batch.vin.prefixes import Prefixes
+from vin_batch.vin.prefixes import Prefixes, PrefixSums
 from vin_batch.vin.rules import PREFIX_LENGTH
 
 ROUNDING: Final = 1.0 + 1e-9
 """Bounds are raised by this factor; rounding is a million times smaller."""
-BLOCK_CARDS: Final = 128
-"""Cards whose cells are weighed at a time, so that the weights stay in the cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +74,6 @@ class _Pool:
         """The sets in these columns."""
         return _Pool(*(getattr(self, field.name)[:, columns] for field in fields(self)))
 
-    def cards(self, cards: Ints) -> _Pool:
-        """The sets of these cards."""
-        return _Pool(*(getattr(self, field.name)[cards] for field in fields(self)))
-
     def replace(self, cards: Ints, other: _Pool) -> None:
         """Take the sets of these cards from another pool."""
         for field in fields(self):
@@ -120,25 +114,22 @@ class _Evidence:
 
     Attributes:
         ink: ``float64[length, size, n]``.
-        rows: ``float64[n, steps + 1, size]``, ``ink`` card by card, in the order of the steps.
-        best: ``float64[steps + 1, modulus, pairs]``, ``Lattice.maxima`` of some pairs of
+        rows: ``float64[steps + 1, n, size]``, ``ink`` in the order of the steps.
+        best: ``float64[steps + 1, pairs, 2 * modulus]``, ``Lattice.maxima`` of some pairs of
             body rule and card.
         pair: ``int64[rules, n]``, index of a pair, -1 where it was not worked out.
-        first: ``float64[rules, modulus, n]``, step 0 of ``best``, zero where there is none.
     """
 
     ink: Floats
     rows: Floats
     best: Floats
     pair: Ints
-    first: Floats
 
     def work_out(self, lattice: Lattice, rule: Ints, card: Ints) -> None:
         """Add pairs of body rule and card."""
+        self.pair[rule, card] = self.best.shape[1] + np.arange(len(rule))
         best = lattice.maxima(self.ink, rule, card)
-        self.pair[rule, card] = self.best.shape[-1] + np.arange(len(rule))
-        self.first[rule, :, card] = best[0].T
-        self.best = np.concatenate([self.best, best], axis=2) if self.best.size else best
+        self.best = np.concatenate([self.best, best], axis=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +146,12 @@ class Search:
     prefixes: Prefixes
     count: int
 
-    def rank(self, ink: Floats, reach: Floats, listed: Floats) -> Ranking:
+    def rank(self, ink: Floats, sums: PrefixSums) -> Ranking:
         """Find the best strings of every card.
 
         Args:
             ink: ``float64[length, size, n]``.
-            reach: ``Lattice.bounds``.
-            listed: ``Prefixes.best_known``.
+            sums: ``Prefixes.sums``; larger numbers cost time and change nothing.
 
         Returns:
             Exactly the ``count`` heaviest strings of every card, in order.
@@ -171,7 +161,7 @@ class Search:
         weights = np.empty((cards, self.count))
         rules = np.empty((cards, self.count), dtype=np.int64)
         evidence = self._look(ink)
-        pool, top = self._first_pool(evidence, reach, listed * reach)
+        pool, top = self._first_pool(evidence, sums)
         for place in range(self.count):
             strings[:, place], weights[:, place] = top.string, top.weight
             rules[:, place] = top.rule
@@ -181,90 +171,103 @@ class Search:
                 top = self._expand(evidence, pool, rest - 1, np.arange(cards))
         return Ranking(strings, weights, rules)
 
-    @property
-    def _positions(self) -> Ints:
-        rules = self.lattice.rules
-        return np.array((*rules.body_positions, rules.scheme.position))
-
     def _look(self, ink: Floats) -> _Evidence:
-        rules, modulus = len(self.lattice.rules.bodies.names), self.lattice.rules.scheme.modulus
+        rules, cards = self.lattice.rules, ink.shape[-1]
+        modulus, steps = rules.scheme.modulus, len(self.lattice.order)
         return _Evidence(
             ink=ink,
-            rows=np.ascontiguousarray(np.moveaxis(ink[self._positions], -1, 0)),
-            best=np.empty((0, 0, 0)),
-            pair=np.full((rules, ink.shape[-1]), -1),
-            first=np.zeros((rules, modulus, ink.shape[-1])),
+            rows=np.ascontiguousarray(ink[self.lattice.order].transpose(0, 2, 1)),
+            best=np.empty((steps, 0, 2 * modulus)),
+            pair=np.full((len(rules.bodies.names), cards), -1),
         )
 
-    def _first_pool(
-        self, evidence: _Evidence, reach: Floats, listed: Floats
-    ) -> tuple[_Pool, _Expanded]:
+    def _first_pool(self, evidence: _Evidence, sums: PrefixSums) -> tuple[_Pool, _Expanded]:
         """One set for each cell that may have one of the best strings; and the best of all.
 
-        First the most promising body rule of every card is worked out. Its strings tell
-        which other rules may matter.
+        First the heaviest cell of every card is looked at. Its strings tell for which cards
+        other cells may matter, and which.
         """
-        ink, cards = evidence.ink, np.arange(evidence.ink.shape[-1])
-        evidence.work_out(self.lattice, listed.argmax(axis=0), cards)
-        pool = self._listed_sets(evidence, cards)
+        cards = np.arange(evidence.ink.shape[-1])
+        pool = self._heaviest(evidence, sums.listed.argmax(axis=0))
         top = self._expand(evidence, pool, self.count - 1, cards)
         least = top.rest.weight[:, -1] if self.count > 1 else top.weight
         least = least / ROUNDING
-        unlisted = np.zeros_like(listed)
-        doubtful = np.flatnonzero(self.prefixes.best_unlisted(ink, reach) >= least)
-        if len(doubtful):
-            unlisted[:, doubtful] = self.prefixes.best_unlisted_by_rule(ink[..., doubtful])
-            unlisted *= reach
-        rule, card = np.nonzero((np.maximum(listed, unlisted) >= least) & (evidence.pair < 0))
-        doubtful = np.flatnonzero((unlisted >= least).any(axis=0))
-        again = np.union1d(card, doubtful)
+        matters, unlisted = sums.listed >= least, sums.unlisted >= least
+        again = np.flatnonzero((np.count_nonzero(matters, axis=0) > 1) | unlisted)
         if len(again):
-            evidence.work_out(self.lattice, rule, card)
-            pool.replace(again, self._listed_sets(evidence, again))
-            if len(doubtful):
-                found = pool.cards(doubtful).joined(self._unlisted_sets(evidence, doubtful))
-                pool.replace(doubtful, found.best(self.count))
-            top.replace(again, self._expand(evidence, pool.cards(again), self.count - 1, again))
+            wanted = self.prefixes.rules_of(matters[:, again], unlisted[again])
+            found = self._sets(evidence, again, wanted)
+            pool.replace(again, found)
+            top.replace(again, self._expand(evidence, found, self.count - 1, again))
         return pool, top
 
-    def _listed_sets(self, evidence: _Evidence, cards: Ints) -> _Pool:
-        """One set for each of the best listed cells."""
-        prior = self.prefixes.rules.prefixes
-        orders, best, heads = [], [], []
-        for some in np.split(cards, range(BLOCK_CARDS, len(cards), BLOCK_CARDS)):
-            all_heads = self.prefixes.known_weights(evidence.ink[:PREFIX_LENGTH].take(some, axis=2))
-            weights = evidence.first.take(some, axis=2)[prior.rule, self.prefixes.known_residues]
-            weights *= all_heads
-            order, weight = _top(np.ascontiguousarray(weights.T), self.count)
-            orders.append(order)
-            best.append(weight)
-            heads.append(all_heads[order, np.arange(len(some))[:, None]])
-        chosen = np.concatenate(orders)
-        return self._start(
-            prior.known[chosen], prior.rule[chosen], np.concatenate(heads), np.concatenate(best)
-        )
+    def _heaviest(self, evidence: _Evidence, cell: Ints) -> _Pool:
+        """One set per card: the listed cell ``int64[n]``."""
+        cells, cards = self.prefixes.cells, np.arange(len(cell))
+        known, rule = cells.known[cell], cells.rule[cell]
+        evidence.work_out(self.lattice, rule, cards)
+        head = cells.weight[cell]
+        for place in range(PREFIX_LENGTH):
+            head = head * evidence.ink[place, known[:, place], cards]
+        weight = head * evidence.best[0, cards, cells.residue[cell]]
+        return self._start(known[:, None], rule[:, None], head[:, None], weight[:, None])
 
-    def _unlisted_sets(self, evidence: _Evidence, cards: Ints) -> _Pool:
-        """One set for each of the best prefixes that are not listed.
+    def _sets(self, evidence: _Evidence, cards: Ints, wanted: NDArray[np.bool_]) -> _Pool:
+        """One set for each of the best cells under some body rules.
+
+        Args:
+            evidence: Of all cards.
+            cards: ``int64[m]``, the cards to look at.
+            wanted: ``bool[rules, m]``, their body rules to look at.
+        """
+        ink = evidence.ink[..., cards]
+        bodies = np.zeros((len(wanted), self.lattice.rules.scheme.modulus, len(cards)))
+        rule, card = np.nonzero(wanted)
+        bodies[rule, :, card] = self.lattice.bodies(ink, rule, card, np.maximum).T
+        pool = self._listed_sets(ink, bodies).joined(self._unlisted_sets(ink, bodies))
+        pool = pool.best(self.count)
+        new = np.zeros_like(wanted)
+        new[pool.rule, np.arange(len(cards))[:, None]] = True
+        new &= evidence.pair[:, cards] < 0
+        rule, card = np.nonzero(new)
+        evidence.work_out(self.lattice, rule, cards[card])
+        return pool
+
+    def _listed_sets(self, ink: Floats, bodies: Floats) -> _Pool:
+        """One set for each of the best listed cells.
+
+        Args:
+            ink: ``float64[length, size, n]``.
+            bodies: ``float64[rules, modulus, n]``, the best that follows a prefix of that
+                residue, zero where it does not matter.
+        """
+        cells, heads = self.prefixes.cells, self.prefixes.known_weights(ink)
+        weights = bodies[cells.rule, cells.residue] * heads
+        order, best = _top(np.ascontiguousarray(weights.T), self.count)
+        head = np.take_along_axis(heads.T, order, axis=1)
+        return self._start(cells.known[order], cells.rule[order], head, best)
+
+    def _unlisted_sets(self, ink: Floats, bodies: Floats) -> _Pool:
+        """One set for each of the best prefixes that are not listed; see ``_listed_sets``.
 
         The ``count`` best are among those of the ``count`` best pairs of first characters.
         """
         prefixes, prior = self.prefixes, self.prefixes.rules.prefixes
-        size, rows = self.lattice.rules.scheme.size, np.arange(len(cards))[:, None]
-        ink, first = evidence.ink[..., cards], evidence.first[..., cards]
-        pairs = prefixes.after_pairs(ink[2], first[prefixes.unlisted_rules], np.maximum)
+        _, size, cards = ink.shape
+        rows = np.arange(cards)[:, None]
+        pairs = prefixes.after_pairs(ink[2], bodies[prefixes.unlisted_rules], np.maximum)
         pairs *= prefixes.pair_prior.reshape(-1, 1)
         table = pairs.reshape(size, size, -1)
         table *= ink[1]
         table *= ink[0][:, None]
         chosen, _ = _top(np.ascontiguousarray(pairs.T), self.count)
         chosen.sort(axis=1)
-        codes = (chosen[:, :, None] * size + np.arange(size)).reshape(len(cards), -1)
+        codes = (chosen[:, :, None] * size + np.arange(size)).reshape(cards, -1)
         one, two, three = np.unravel_index(codes, (size,) * PREFIX_LENGTH)
         heads = prior.unlisted[one, two, three]
         heads = heads * ink[0][one, rows] * ink[1][two, rows] * ink[2][three, rows]
         rule = prior.unlisted_rule[one]
-        weights = heads * first[rule, prefixes.residues[one, two, three], rows]
+        weights = heads * bodies[rule, prefixes.residues[one, two, three], rows]
         order, best = _top(weights, self.count)
         strings = np.stack([part[rows, order] for part in (one, two, three)], axis=-1)
         return self._start(strings, rule[rows, order], heads[rows, order], best)
@@ -274,7 +277,7 @@ class Search:
         cards, found = rule.shape
         pool = _Pool(
             weight=np.zeros((cards, self.count)),
-            rule=np.zeros((cards, self.count), dtype=np.int64),
+            rule=np.repeat(rule[:, :1], self.count, axis=1),
             head=np.zeros((cards, self.count)),
             string=np.zeros((cards, self.count, self.lattice.rules.scheme.length), dtype=np.int64),
             fixed=np.zeros((cards, self.count), dtype=np.int64),
@@ -292,40 +295,37 @@ class Search:
             rest: How many of the sets to keep into which the rest falls.
             cards: ``int64[n]``, which cards these are.
         """
-        rules, last = self.lattice.rules, len(self.lattice.steps)
-        positions = self._positions
+        lattice, order, index = self.lattice, self.lattice.order, np.arange(len(cards))
+        modulus = lattice.rules.scheme.modulus
         rule, fixed = pool.rule[:, 0].copy(), pool.fixed[:, 0]
         string, weight = pool.string[:, 0].copy(), pool.head[:, 0].copy()
-        index, pairs = np.arange(len(rule)), evidence.best.shape[-1]
-        pair = evidence.pair[rule, cards][:, None]
         residue = self.prefixes.residues[tuple(string[:, :PREFIX_LENGTH].T)]
-        inks = evidence.rows if len(cards) == len(evidence.rows) else evidence.rows[cards]
-        here = rules.bodies.positions[rule[:, None], positions]
-        here *= inks
-        reach, before = np.empty_like(here), np.empty((len(rule), last + 1))
-        for place, position in enumerate(positions.tolist()):
-            if place < last:
-                after = self.lattice.steps[place].after
-                places = (after * pairs).take(residue, axis=0)
-                places += pair
-                best = evidence.best[place + 1].ravel().take(places)
-                np.multiply(here[:, place], best, out=reach[:, place])
+        begin = evidence.pair[rule, cards] * 2 * modulus
+        here = lattice.prior.take(rule, axis=1)
+        here *= evidence.rows if len(cards) == evidence.rows.shape[1] else evidence.rows[:, cards]
+        reach, before = np.empty_like(here), np.empty(here.shape[:2])
+        for place, position in enumerate(order.tolist()):
+            added = lattice.added[place]
+            if place < len(order) - 1:
+                best = evidence.best[place + 1].ravel()
+                after = best.take((begin + residue)[:, None] + added)
+                np.multiply(here[place], after, out=reach[place])
             else:
-                np.multiply(rules.bodies.check[rule, residue], inks[:, last], out=here[:, last])
-                reach[:, last] = here[:, last]
-            choice = reach[:, place].argmax(axis=1)
+                here[place] *= lattice.rules.bodies.check[rule, residue]
+                reach[place] = here[place]
+            choice = reach[place].argmax(axis=1)
             choice = np.where(place < fixed, string[:, position], choice)
             string[:, position] = choice
-            before[:, place] = weight
-            weight *= here[index, place, choice]
-            if place < last:
-                residue = after[residue, choice]
+            before[place] = weight
+            weight = weight * here[place, index, choice]
+            residue = (residue + added[choice]) % modulus
         if not rest:
             return _Expanded(string, weight, rule, pool.part(slice(0, 0)))
-        before[np.arange(last + 1) < fixed[:, None]] = 0.0
+        before[np.arange(len(order))[:, None] < fixed] = 0.0
         reach *= before[:, :, None]
-        reach[index[:, None], np.arange(last + 1), string[:, positions]] = 0.0
-        return _Expanded(string, weight, rule, _split(pool, string, reach, positions, rest))
+        reach[np.arange(len(order))[:, None], index, string[:, order].T] = 0.0
+        alternatives = reach.transpose(1, 0, 2)
+        return _Expanded(string, weight, rule, _split(pool, string, alternatives, order, rest))
 
 
 def _split(pool: _Pool, string: Ints, alternatives: Floats, steps: Ints, rest: int) -> _Pool:
