@@ -75,7 +75,10 @@ def fit() -> ModuleType:
 
 @pytest.mark.slow
 def test_from_packs_to_a_model_that_can_be_used(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     config = tmp_path / "train.toml"
     config.write_text(CONFIG)
@@ -117,7 +120,19 @@ def test_from_packs_to_a_model_that_can_be_used(
     readme = (out / "README.md").read_text("utf-8")
     assert card.sha256 in readme
     assert f"| letter_cards | {66} |" in readme
+    fewer_crops_on_pictures(monkeypatch)
     evaluate_again(data, out, capsys)
+
+
+def fewer_crops_on_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures of full size are drawn elsewhere; every crop is a diagram to matplotlib."""
+    from vin_batch.training import plot_cards, plot_characters, rejects
+
+    monkeypatch.setattr(plot_characters, "SHEET", (2, 4))
+    monkeypatch.setattr(plot_characters, "PAIRS", 3)
+    monkeypatch.setattr(plot_characters, "EXAMPLES", 2)
+    monkeypatch.setattr(plot_cards, "CARDS_SHOWN", 1)
+    monkeypatch.setattr(rejects, "EXAMPLES", 2)
 
 
 def evaluate_again(data: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
