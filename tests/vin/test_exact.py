@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from unittest.mock import patch
 
@@ -154,6 +155,21 @@ def test_negligible_rules_count_at_most_as_much_as_promised(
         posteriors = np.append(decoded.posterior[card], decoded.alternative_posteriors[card])
         largest = np.sort(weights)[::-1][:count] / weights.sum()
         assert posteriors == pytest.approx(largest / excess, rel=1e-9)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 6))
+def test_the_search_finds_the_same_strings_where_every_cell_matters(seed: int, count: int) -> None:
+    """On clear cards a cell weighs little more than its best string: the bound is nearly met."""
+    rng = np.random.default_rng(seed)
+    decoder = Decoder(random_rules(rng, 4, 5, 3), alternatives=count - 1)
+    evidence = ink_of(rng.normal(0.0, 12.0, (512, 5, 4)))
+    sums = decoder._sum(evidence)
+    everything = replace(sums, listed=sums.listed + 1e300, unlisted=sums.unlisted + 1e300)
+    pruned = decoder._search.rank(evidence, sums)
+    whole = decoder._search.rank(evidence, everything)
+    np.testing.assert_array_equal(pruned.strings, whole.strings)
+    np.testing.assert_array_equal(pruned.weights, whole.weights)
 
 
 @settings(max_examples=20, deadline=None)
