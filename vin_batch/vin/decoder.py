@@ -7,7 +7,7 @@ the sum over all 33^17 strings, with no margin in place of a probability.
 The best VINs are exactly the best. In the sum, a body rule whose strings together are at most
 ``NEGLIGIBLE`` of all strings of the card counts as an upper bound on them, every other one as
 its exact sum. So the sum is never too small, and too large by a share of ``NEGLIGIBLE`` times
-the number of rules at most: with 198 rules a posterior is at most 2e-10 of itself too small and,
+the number of rules at most: with 200 rules a posterior is at most 2e-10 of itself too small and,
 but for rounding, never too large. Readings cut it to six decimals. Which rules are
 negligible is decided for every card by itself.
 """
