@@ -63,10 +63,11 @@ def test_measurements_come_with_intervals_and_the_curve(model: Path) -> None:
 
 
 def test_a_list_of_vins_is_told(model: Path) -> None:
-    update_card(model, metrics={"characters": {}, "cards": {"scan": SCORE}})
-    assert "--vins" not in written(model)
+    characters = {"mnist": {"images": 9, "accuracy": 1.0, "issues": {}, "confusions": {}}}
+    update_card(model, metrics={"characters": characters, "cards": {"scan": SCORE}})
+    assert "--data DATA --drawn 4000" in written(model)
     cards = {"scan": SCORE, "scan, made-up models": SCORE}
-    update_card(model, metrics={"characters": {}, "cards": cards})
+    update_card(model, metrics={"characters": characters, "cards": cards})
     text = written(model)
     assert "--data DATA --vins LIST --drawn 4000" in text
     assert "| scan, made-up models | 1000 |" in text
