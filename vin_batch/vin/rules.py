@@ -4,7 +4,8 @@ The set of all strings is cut into *cells* that do not overlap. A cell is one pr
 WMI) joined with one *body rule*: a product of per-position distributions, some of them
 restricted to part of the alphabet, and a check term that sees the residue of all other
 characters. Every string lies in exactly one cell, so that the sum over all strings and
-the best strings are both found by dynamic programming, without approximation.
+the best strings are both found by dynamic programming, without approximation beyond what
+``decoder`` states.
 """
 
 from __future__ import annotations
