@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import psutil
 import pytest
 from numpy.typing import NDArray
 
 from batch_fakes import FakeClassifier, fake_tools, prepare
-from crash_tools import environment
+from crash_tools import children_of, environment
 from vin_batch.classifier.model_card import ModelCard
 from vin_batch.cluster.engine import RayEngine
 from vin_batch.records import BoxIssue
@@ -29,6 +30,8 @@ RAY_SETTINGS = {
     # A busy machine may take a minute to start a node; Ray by itself gives it half of that.
     "RAY_agent_register_timeout_ms": "120000",
     "RAY_raylet_start_wait_time_s": "120",
+    # Five refusals by a node that has gone are enough; one that is busy has 10 s for each answer.
+    "RAY_health_check_period_ms": "1000",
     "RAY_enable_worker_prestart": "0",
     "RAY_prestart_worker_first_driver": "0",
 }
@@ -61,6 +64,13 @@ def wait_long(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+def titles(processes: Iterable[psutil.Process]) -> Iterator[str]:
+    """What processes call themselves, of those that still live."""
+    for process in processes:
+        with suppress(psutil.Error):
+            yield "".join(process.cmdline()[:1])
+
+
 class RayCluster:
     """A cluster whose nodes all live on this machine, one core each."""
 
@@ -78,6 +88,11 @@ class RayCluster:
     def kill_node(self, node: object) -> None:
         """Let it die without a word; the cluster takes its time to notice."""
         self._cluster.remove_node(node, allow_graceful=False)
+
+    def is_reading(self, node: object) -> bool:
+        """Whether a shard is read on a node at this moment."""
+        raylet = cast(Any, node).all_processes["raylet"][0].process.pid
+        return any(title == "ray::read_shard" for title in titles(children_of(raylet)))
 
     def nodes_alive(self) -> int:
         """Nodes that the cluster believes to live."""
