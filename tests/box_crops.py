@@ -36,6 +36,14 @@ def ink_of(character: str, hand: Writer | None = None, box: BoxShape = BOX) -> I
     return (hand or writer()).draw(character, box, np.random.default_rng(11))
 
 
+def with_frame(crop: Grey, depth: int) -> Grey:
+    """The crop with a black frame of a depth in pixels over its edges."""
+    framed = np.full_like(crop, 20)
+    inside = (slice(depth, -depth),) * 2
+    framed[inside] = crop[inside]
+    return framed
+
+
 def cut_to_ink(ink: Ink, margin: int) -> Ink:
     """Cut away the paper around the ink, but for a margin in pixels."""
     rows = np.flatnonzero((ink > 0.3).any(axis=1))

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from box_crops import ink_of, scan, style
+from box_crops import ink_of, scan, style, with_frame
 from vin_batch.preprocess import engine, frame, machine_code, preprocess_image
 from vin_batch.preprocess.engine import Stages
 from vin_batch.preprocess.machine_code import MachineCodeError
@@ -126,6 +126,9 @@ def test_boxes_give_the_same(compiled: Stages, level: str) -> None:
             assert_same(compiled, crop)
             assert_same(compiled, np.subtract(255, crop, dtype=np.uint8))
             assert_same(compiled, crop[3:60:2, ::-1])
+            framed = with_frame(crop, depth=2 + seed % 5)
+            assert_same(compiled, framed)
+            assert_same(compiled, np.subtract(255, framed, dtype=np.uint8))
 
 
 @needs_numba

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+from box_crops import cut_to_ink, ink_of, overlap, plain_crop, read, with_frame, writer
 from vin_batch.preprocess.centre import IMAGE_SIDE, INK_SIDE, centre_ink
-from vin_batch.preprocess.ink import map_ink
+from vin_batch.preprocess.ink import is_light_on_dark, light_minority, map_ink
 from vin_batch.preprocess.strokes import MIN_CONTRAST, select_strokes
 from vin_batch.records import BoxIssue
 
@@ -175,3 +176,29 @@ def test_faint_cover_is_brought_to_white() -> None:
     cover = np.zeros((40, 40), np.uint8)
     cover[:, 16:24] = cover[16:24] = 90
     assert centre_ink(cover).max() == 255
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+@pytest.mark.parametrize("depth", [4, 6, 7])
+@pytest.mark.parametrize("character", ["2", "8", "A", "H"])
+def test_a_thick_frame_does_not_turn_ink_into_paper(
+    character: str, depth: int, inverted: bool
+) -> None:
+    """Frame and ink together are the darker half of such a crop."""
+    crop = plain_crop(ink_of(character, writer(pen=0.16)))
+    framed = with_frame(crop, depth)
+    if inverted:
+        crop, framed = (np.subtract(255, each, dtype=np.uint8) for each in (crop, framed))
+    assert is_light_on_dark(framed) == inverted
+    assert overlap(read(framed), read(crop)) > 0.7
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+@pytest.mark.parametrize("character", ["1", "8", "B", "M"])
+def test_a_bold_character_is_no_paper_in_a_frame(character: str, inverted: bool) -> None:
+    """Cut to its ink it covers most of the crop, and reaches the edge."""
+    ink = cut_to_ink(ink_of(character, writer(pen=0.2)), margin=1)
+    crop = plain_crop(ink)
+    if inverted:
+        crop = np.subtract(255, crop, dtype=np.uint8)
+    assert is_light_on_dark(crop) == light_minority(crop)

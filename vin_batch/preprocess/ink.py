@@ -22,6 +22,11 @@ MARGIN_SHARE: Final = 0.15
 FRAME_LIFT: Final = 8.0
 """Difference of the medians of crop and inside above which a frame is behind it, in grey
 levels."""
+RING_SHARE: Final = 1 / 16
+"""Depth of the ring along the edge over the crop's shorter side; a thick frame fills it."""
+FRAME_SHARE: Final = 0.9
+"""Smallest share of each side of the ring that a frame covers. Paper around a bold character
+looks like a frame of the other polarity, but the character reaches into it."""
 
 ROBUST_SIGMA: Final = 1.4826
 """Standard deviation over median absolute deviation of a normal distribution."""
@@ -106,6 +111,36 @@ def _quantiles(values: NDArray[np.uint8], shares: tuple[float, ...]) -> list[flo
 
 
 def is_light_on_dark(smooth: NDArray[np.uint8]) -> bool:
+    """Whether ink is lighter than paper: a thick frame tells, else ``light_minority``.
+
+    With a thick frame ink may be the majority. But a frame is as dark as ink, closed on all
+    sides, and the medians of ring and inside are those of frame and paper: they lie more than
+    half of all tones apart.
+
+    Args:
+        smooth: ``uint8[h, w]`` crop, its noise smoothed.
+    """
+    depth = max(1, round(RING_SHARE * min(smooth.shape)))
+    whole = np.bincount(smooth.ravel(), minlength=256)
+    inside = np.bincount(smooth[depth:-depth, depth:-depth].ravel(), minlength=256)
+    frame, paper = _middle(whole - inside), _middle(inside)
+    tones = np.flatnonzero(whole)
+    if 2 * abs(frame - paper) > int(tones[-1] - tones[0]):
+        light = smooth > (frame + paper) // 2
+        like_frame = light if frame > paper else ~light
+        ends = (slice(depth), slice(-depth, None))
+        sides = [lines[end] for lines in (like_frame, like_frame.T) for end in ends]
+        if all(np.count_nonzero(side) >= FRAME_SHARE * side.size for side in sides):
+            return frame > paper
+    return light_minority(smooth)
+
+
+def _middle(counts: NDArray[np.int64]) -> int:
+    """The lower median of counted levels."""
+    return int(np.searchsorted(counts.cumsum(), (counts.sum() + 1) // 2))
+
+
+def light_minority(smooth: NDArray[np.uint8]) -> bool:
     """Tell polarity: ink is the minority, so the tones' third moment points at it.
 
     Args:

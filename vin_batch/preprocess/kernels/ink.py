@@ -17,6 +17,8 @@ they fit 16 bits without a sign."""
 _CLOSING_SHARE: Final = reference.CLOSING_SHARE
 _MARGIN_SHARE: Final = reference.MARGIN_SHARE
 _FRAME_LIFT: Final = reference.FRAME_LIFT
+_FRAME_SHARE: Final = reference.FRAME_SHARE
+_RING_SHARE: Final = reference.RING_SHARE
 _ROBUST_SIGMA: Final = reference.ROBUST_SIGMA
 _KEPT_OVER_TAKEN: Final = reference.KEPT_OVER_TAKEN
 _QUARTER_TO_TWENTIETH: Final = reference.QUARTER_TO_TWENTIETH
@@ -61,7 +63,7 @@ def map_ink(
             strength[y, x] = max(one_tone, other_tone) - min(one_tone, other_tone)
     count_levels(strength, 0, 0, tables, counts)
     noise = _ROBUST_SIGMA * quantile(counts, height * width, 0.5) * _KEPT_OVER_TAKEN
-    if is_light_on_dark(smooth, counts, levels):
+    if is_light_on_dark(smooth, counts, inner, levels):
         for y in range(height):
             for x in range(width):
                 smooth[y, x] = 255 - smooth[y, x]
@@ -158,7 +160,61 @@ def paper_level(
 
 
 @kernel
-def is_light_on_dark(smooth: Bytes, counts: Counts, levels: Counts) -> bool:
+def is_light_on_dark(smooth: Bytes, ring: Counts, inside: Counts, levels: Counts) -> bool:
+    """Tell polarity by a thick frame, else by the third moment."""
+    height, width = smooth.shape
+    depth = max(1, int(np.rint(_RING_SHARE * min(height, width))))
+    clear(ring)
+    clear(inside)
+    for y in range(height):
+        for x in range(width):
+            if depth <= y < height - depth and depth <= x < width - depth:
+                inside[smooth[y, x]] += 1
+            else:
+                ring[smooth[y, x]] += 1
+    lowest, highest = 0, _GREYS - 1
+    while ring[lowest] + inside[lowest] == 0:
+        lowest += 1
+    while ring[highest] + inside[highest] == 0:
+        highest -= 1
+    frame, paper = middle(ring), middle(inside)
+    apart = 2 * abs(frame - paper) > highest - lowest
+    if apart and is_closed(smooth, depth, (frame + paper) // 2, frame > paper):
+        return frame > paper
+    return light_minority(smooth, ring, levels)
+
+
+@kernel
+def is_closed(smooth: Bytes, depth: int, tone: int, lighter: bool) -> bool:
+    """Whether a frame that is lighter or darker than a tone covers all sides of the ring."""
+    height, width = smooth.shape
+    top = bottom = left = right = 0
+    for y in range(height):
+        for x in range(width):
+            if (smooth[y, x] > tone) == lighter:
+                top += y < depth
+                bottom += y >= height - depth
+                left += x < depth
+                right += x >= width - depth
+    level, upright = _FRAME_SHARE * (depth * width), _FRAME_SHARE * (depth * height)
+    return min(top, bottom) >= level and min(left, right) >= upright
+
+
+@kernel
+def middle(counts: Counts) -> int:
+    """The lower median of counted levels."""
+    total = 0
+    for k in range(_GREYS):
+        total += counts[k]
+    half, below, level = (total + 1) // 2, 0, 0
+    while below + counts[level] < half:
+        below += counts[level]
+        level += 1
+    return level
+
+
+@kernel
+def light_minority(smooth: Bytes, counts: Counts, levels: Counts) -> bool:
     """Tell polarity; all sums are exact, so that their order does not matter."""
     height, width = (smooth.shape[0] + 1) // 2, (smooth.shape[1] + 1) // 2
     down = squares_down = right = squares_right = 0
