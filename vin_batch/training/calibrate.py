@@ -173,11 +173,29 @@ def _loss(evidence: _Evidence, temperature: float, tail: Tail) -> float:
     return float(-(weights * np.log((1 - WRONG_LABELS) * np.exp(chosen) + chance)).sum())
 
 
-def fit_policy(outcomes: Outcomes) -> DecisionPolicy:
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Cards that were accepted before, by another policy.
+
+    Attributes:
+        accepted: How many.
+        wrong: Wrong ones among them.
+    """
+
+    accepted: int = 0
+    wrong: int = 0
+
+
+NOTHING_SETTLED: Final = Settled()
+
+
+def fit_policy(outcomes: Outcomes, settled: Settled = NOTHING_SETTLED) -> DecisionPolicy:
     """Fit the recalibration and the threshold.
 
     Args:
         outcomes: Cards that neither the network nor the temperature has seen.
+        settled: Cards that were accepted before these were asked about; the threshold is that
+            from which they are pure together.
 
     Returns:
         The policy; where no threshold is pure enough, or too few cards show that it is,
@@ -187,7 +205,7 @@ def fit_policy(outcomes: Outcomes) -> DecisionPolicy:
     policy = DecisionPolicy(slope=slope, intercept=intercept, accept_confidence=NEVER)
     confidence = confidences(outcomes.posterior, policy)
     chosen = outcomes.acceptable
-    threshold = _purest_threshold(confidence[chosen], outcomes.correct[chosen])
+    threshold = _purest_threshold(confidence[chosen], outcomes.correct[chosen], settled)
     return replace(policy, accept_confidence=threshold)
 
 
@@ -220,7 +238,9 @@ def _logistic(x: NDArray[np.float64], y: NDArray[np.bool_]) -> tuple[float, floa
     return float(weights[0]), float(weights[1])
 
 
-def _purest_threshold(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
+def _purest_threshold(
+    confidence: NDArray[np.float64], correct: NDArray[np.bool_], settled: Settled
+) -> float:
     """Smallest confidence from which at most ``MAX_WRONG_SHARE / SAFETY`` are wrong.
 
     Fewer than ``MIN_ACCEPTED`` cards show next to nothing.
@@ -229,7 +249,8 @@ def _purest_threshold(confidence: NDArray[np.float64], correct: NDArray[np.bool_
     ranked = confidence[order]
     # Equal confidences are accepted together.
     accepted = np.searchsorted(-ranked, -ranked, side="right")
-    wrong = np.cumsum(~correct[order])[accepted - 1]
+    wrong = np.cumsum(~correct[order])[accepted - 1] + settled.wrong
+    accepted = accepted + settled.accepted
     enough = accepted >= MIN_ACCEPTED
     pure = np.flatnonzero(enough & (wrong <= accepted * MAX_WRONG_SHARE / SAFETY))
     return float(ranked[pure[-1]]) if pure.size else NEVER

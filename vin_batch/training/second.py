@@ -23,7 +23,7 @@ from vin_batch.second_reader.recogniser import (
     package_version,
 )
 from vin_batch.synthesis.scan import Level
-from vin_batch.training.calibrate import Outcomes, fit_policy
+from vin_batch.training.calibrate import Outcomes, Settled, fit_policy
 from vin_batch.training.cards import choose_glyphs
 from vin_batch.training.course import CARD_LEVELS, Data, measured_cards
 from vin_batch.training.held_out import held_out_bank
@@ -152,12 +152,23 @@ def _fit(
     calibration = fit_calibration(boxes.scores, boxes.truth, len(ALPHABET))
     first = bench.classifier.card.policy
     policies = {
-        "review": as_sure_as(first, fit_policy(_joined(review))),
+        "review": as_sure_as(first, fit_policy(_joined(review), settled_by_first(looked))),
         "all": as_sure_as(first, fit_policy(_joined(every))),
     }
     for mode, policy in policies.items():
         LOGGER.info("%s: %s", mode, policy)
     return calibration, fusion, policies
+
+
+def settled_by_first(looked: list[LookedCards]) -> Settled:
+    """The cards that need no second look: with those of the second they must be pure."""
+    right = [
+        reading.vin == vin
+        for part in looked
+        for reading, vin in zip(part.readings, part.cards.vins, strict=True)
+        if reading.status is Status.ACCEPTED
+    ]
+    return Settled(accepted=len(right), wrong=right.count(False))
 
 
 def as_sure_as(first: DecisionPolicy, second: DecisionPolicy) -> DecisionPolicy:
