@@ -17,6 +17,7 @@ from vin_batch.training.calibrate import (
     NEVER,
     SAFETY,
     Outcomes,
+    Settled,
     calibrated,
     fit_characters,
     fit_policy,
@@ -144,6 +145,26 @@ def test_cards_that_something_else_holds_back_do_not_move_the_threshold() -> Non
     clean = fit_policy(Outcomes(cards.posterior, cards.correct, ~kept_back))
     assert clean.accept_confidence < 0.2
     assert clean.slope == fit_policy(cards).slope
+
+
+@pytest.mark.parametrize("wrong", [0, 3, 10])
+def test_cards_that_were_accepted_before_count_too(wrong: int) -> None:
+    """300 cards alone are too few for any threshold; beside others they are not."""
+    posterior = np.linspace(0.9, 0.99999, 300)
+    correct = np.ones(300, bool)
+    correct[np.arange(0, 300, 60)] = False
+    cards = outcomes(posterior, correct)
+    assert fit_policy(cards).accept_confidence == NEVER
+    before = Settled(accepted=10_000, wrong=wrong)
+    policy = fit_policy(cards, before)
+    if wrong > 6:
+        assert policy.accept_confidence == NEVER
+        return
+    accepted = accepts(policy, posterior)
+    allowed = (MAX_WRONG_SHARE / SAFETY) * (10_000 + accepted.sum())
+    assert 0 < accepted.sum()
+    assert wrong + (accepted & ~correct).sum() <= allowed
+    assert accepted.sum() == 300 or wrong + (accepted & ~correct).sum() + 1 > allowed
 
 
 def accepts(policy: DecisionPolicy, posterior: Reals) -> NDArray[np.bool_]:
