@@ -162,7 +162,7 @@ def test_cards_that_were_accepted_before_count_too(wrong: int) -> None:
         return
     accepted = accepts(policy, posterior)
     allowed = (MAX_WRONG_SHARE / SAFETY) * (10_000 + accepted.sum())
-    assert 0 < accepted.sum()
+    assert accepted.sum() > 0
     assert wrong + (accepted & ~correct).sum() <= allowed
     assert accepted.sum() == 300 or wrong + (accepted & ~correct).sum() + 1 > allowed
 
