@@ -85,6 +85,7 @@ def test_damage_is_an_error_or_stays_inside(
     st.sampled_from([b"", b"card", b"box/card"]),
     st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=1),
 )
+@example(files=[(b"_", b"")], form=tarfile.USTAR_FORMAT, folder=b"", changes=[(154, 1)])
 def test_the_quick_way_agrees_with_the_other(
     files: list[tuple[bytes, bytes]], form: int, folder: bytes, changes: list[tuple[int, int]]
 ) -> None:

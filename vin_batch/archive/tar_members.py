@@ -22,6 +22,8 @@ _ADLER: Final = 65521
 _FIELDS: Final = struct.Struct("100s24x12s12x8sc188xB")
 """Of a header: name, size, checksum, type, and the first byte of the prefix."""
 _CHECKSUM: Final = slice(148, 156)
+_CHECKSUM_END: Final = b"\0 "
+"""What follows its six digits in the header of every writer."""
 _ZEROS: Final = bytes(BLOCK)
 
 ReadAt = Callable[[int, int], bytes]
@@ -137,7 +139,8 @@ def plain_files(span: bytes, prefix: bytes) -> dict[bytes, tuple[int, int]] | No
             return None
         name, digits, field, kind, more = _FIELDS.unpack_from(span, offset)
         name = name.partition(b"\0")[0]
-        if kind != b"0" or more or digits[11] or name[:length] != prefix:
+        plain = kind == b"0" and not more and not digits[11] and field[6:] == _CHECKSUM_END
+        if not plain or name[:length] != prefix:
             return None
         name = name[length:]
         try:
